@@ -1,0 +1,1 @@
+"""couchgate: an authenticating reverse proxy in front of Apache CouchDB, on Twisted."""

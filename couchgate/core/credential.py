@@ -1,0 +1,35 @@
+"""The one place where a token may sit: one `Authorization: Bearer` field (RFC 6750 2.1).
+
+Never in a query, where it would be logged, nor in a body, which nobody has read yet. Two such fields are 400, because
+the gate and CouchDB might each pick another. The scheme's case does not matter (RFC 9110 11.1). What an error says
+never holds a byte of what was sent.
+"""
+
+from __future__ import annotations
+
+import re
+
+from couchgate.core.errors import BadRequest, Unauthorized
+from couchgate.core.message import Fields
+
+_SCHEME = re.compile(rb"(?i:bearer)(?: |\Z)")
+_CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+
+
+def bearer(fields: Fields) -> bytes | None:
+    """The token, or None when no `Authorization` was sent.
+
+    Raises BadRequest (`credential_duplicate`), and Unauthorized: `token_scheme` for another scheme than Bearer,
+    `token_malformed` for what is no token68.
+    """
+    values = fields.all(b"authorization")
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadRequest("A request may have one Authorization field.", code="credential_duplicate")
+    match = _CREDENTIALS.fullmatch(values[0])
+    if match is not None:
+        return match[1]
+    if _SCHEME.match(values[0]) is None:
+        raise Unauthorized("The Authorization field must use the scheme Bearer.", code="token_scheme")
+    raise Unauthorized("The Authorization field holds no well-formed token.", code="token_malformed")

@@ -1,0 +1,248 @@
+"""The decision about one request, from its head and from what the face knows.
+
+The order of refusals is: what cannot be read (400, from `http1` or here), a `Host` that is not served (421), the
+preflight, the gate's own pages, the token (401), the policy (403). Without a valid token every target is a 401,
+whether it exists or not. Only a `GateError` says no on purpose; any other exception is a fault, and the face answers
+it with 500 and forwards nothing.
+
+What depends on the header fields alone is derived once per distinct header block and kept on the `Fields` object
+(`prepared`); a token's verdict is kept under its SHA-256 until it expires or any key set changes. Neither can change
+an answer: the first is a pure function of the fields and this gate, the second of the token, the keys and the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import NamedTuple
+
+from couchgate.core import credential, rewrite
+from couchgate.core.cors import Cors
+from couchgate.core.errors import BadRequest, Forbidden, GateError, Misdirected, Unauthorized
+from couchgate.core.feed import FeedFollower
+from couchgate.core.identity import Introduction
+from couchgate.core.keys import KeySet
+from couchgate.core.memo import Memo
+from couchgate.core.message import Fields, Pair, Peer, RequestHead
+from couchgate.core.policy import Policy
+from couchgate.core.principal import Principal, principal_of
+from couchgate.core.target import Target, classify, destination
+from couchgate.core.token import TokenRules, UnknownKey, verify
+
+VERDICTS_KEPT = 8192
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
+
+
+class Facts(NamedTuple):
+    """What a face knows now: the key sets by `TokenRules.id`, a new mapping whenever one of them changes."""
+
+    keysets: Mapping[str, KeySet]
+
+
+class Screen(NamedTuple):
+    """What is known of a request before anybody looks at its token. `lines`: the header lines for every answer."""
+
+    lines: bytes
+    preflight: bool
+
+
+class Admission(NamedTuple):
+    """A person whose token is valid until `expires` (seconds since the epoch)."""
+
+    principal: Principal
+    expires: float
+
+
+class NeedKeys(NamedTuple):
+    """Refresh the key set of `rules_id`, which lacks `kid`, once, and ask again with `asked`."""
+
+    rules_id: str
+    kid: str | None
+
+
+class Forward(NamedTuple):
+    """Relay the request.
+
+    `head`: start line and fields toward CouchDB, without framing. `judge`: the body must be judged for design
+    documents. `follower`: the answer is a feed that ends when the admission expires.
+    """
+
+    head: bytes
+    principal: Principal
+    target: Target
+    expires: float
+    judge: bool
+    follower: FeedFollower | None
+
+
+class _Prepared:
+    """What a gate derives from header fields alone."""
+
+    __slots__ = ("connection", "copy_to", "gate", "host", "lines", "screen", "token", "token_key")
+
+    def __init__(self) -> None:
+        self.gate: Gate | None = None
+        self.host: GateError | None = None
+        self.screen = Screen(b"", preflight=False)
+        self.token: bytes | GateError | None = None
+        self.token_key = b""
+        self.lines = b""
+        self.copy_to: tuple[bytes, ...] = ()
+        self.connection = b""
+
+
+class Gate:
+    """Decides. One per settings; safe to share between faces and threads, since what it keeps are pure results."""
+
+    def __init__(
+        self,
+        *,
+        rules: Sequence[TokenRules],
+        policy: Policy,
+        cors: Cors,
+        hosts: frozenset[str],
+        introduction: Introduction,
+        authority: str,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._policy = policy
+        self._cors = cors
+        self._hosts = hosts
+        self._introduction = introduction
+        self._host_line = b"Host: %b\r\n" % authority.encode("ascii")
+        self._verdicts: Memo[bytes, Admission] = Memo(VERDICTS_KEPT)
+        self._verdicts_of: Mapping[str, KeySet] | None = None
+
+    def screen(self, head: RequestHead) -> Screen:
+        """Judge `Host` (RFC 9112 3.2) and CORS. Raises BadRequest, Misdirected."""
+        fields = head.fields
+        prepared: _Prepared = fields.prepared
+        if prepared is None or prepared.gate is not self:
+            prepared = self._prepare(fields)
+        if prepared.host is not None:
+            raise copy(prepared.host)  # one instance raised again and again would collect tracebacks
+        if head.method == b"OPTIONS" and self._cors.preflight(head.method, fields):
+            return Screen(prepared.screen.lines, preflight=True)
+        return prepared.screen
+
+    def preflight(self, head: RequestHead) -> tuple[int, tuple[Pair, ...]]:
+        """Status and fields of the answer to a CORS preflight; it carries no others."""
+        return self._cors.preflight_status(head.fields), self._cors.preflight_answer(head.fields)
+
+    def cors_lines(self, fields: Fields) -> bytes:
+        """The header lines that every answer to these fields carries, refusals included."""
+        prepared: _Prepared = fields.prepared
+        if prepared is None or prepared.gate is not self:
+            prepared = self._prepare(fields)
+        return prepared.screen.lines
+
+    def admit(self, head: RequestHead, facts: Facts, now: float, *, asked: bool = False) -> Admission | NeedKeys:
+        """Whose token this is. Raises Unauthorized, or BadRequest for two credentials."""
+        prepared: _Prepared = head.fields.prepared
+        if prepared is None or prepared.gate is not self:
+            prepared = self._prepare(head.fields)
+        return self._admit(prepared, facts, now, asked=asked)
+
+    def decide(
+        self, head: RequestHead, peer: Peer, facts: Facts, now: float, *, asked: bool = False
+    ) -> Forward | NeedKeys:
+        """Whether this request may go to CouchDB, and how. `now` in seconds since the epoch. Raises GateError."""
+        fields = head.fields
+        prepared: _Prepared = fields.prepared
+        if prepared is None or prepared.gate is not self:
+            prepared = self._prepare(fields)
+        target = classify(head.method, head.target)
+        admission = self._admit(prepared, facts, now, asked=asked)
+        if isinstance(admission, NeedKeys):
+            return admission
+        principal = admission.principal
+        self._policy.check(principal, target)
+        if b"upgrade" in fields and b"upgrade" in rewrite.named_hop_by_hop(fields.all(b"connection")):
+            raise Forbidden("The gate does not relay upgraded connections.", code="upgrade")
+        if target.copies:
+            self._check_copy(prepared, principal, target)
+        elif prepared.copy_to:
+            raise BadRequest("Only COPY has a Destination.", code="destination")
+        return Forward(
+            b"%b %b HTTP/1.1\r\n%b%b%b%b"
+            % (
+                head.method,
+                head.target,
+                self._host_line,
+                prepared.lines,
+                self._introduction.lines(principal, now),
+                peer.lines,
+            ),
+            principal,
+            target,
+            admission.expires,
+            target.judged and not self._policy.allows(principal, target, "design"),
+            FeedFollower.of(head.target) if target.feed else None,
+        )
+
+    def _admit(self, prepared: _Prepared, facts: Facts, now: float, *, asked: bool) -> Admission | NeedKeys:
+        token = prepared.token
+        if token is None:
+            raise Unauthorized("A token is needed: send it as 'Authorization: Bearer <token>'.", code="token_missing")
+        if isinstance(token, GateError):
+            raise copy(token)
+        keysets = facts.keysets
+        if keysets is not self._verdicts_of:
+            self._verdicts.clear()
+            self._verdicts_of = keysets
+        admission = self._verdicts.get(prepared.token_key)
+        if admission is not None and now < admission.expires:
+            return admission
+        try:
+            verified = verify(token, self._rules, keysets, now)
+        except UnknownKey as error:
+            if asked:
+                raise
+            return NeedKeys(error.rules_id, error.kid)
+        admission = Admission(principal_of(verified.claims, verified.rules), verified.expires)
+        self._verdicts.put(prepared.token_key, admission)
+        return admission
+
+    def _check_copy(self, prepared: _Prepared, principal: Principal, target: Target) -> None:
+        if len(prepared.copy_to) != 1 or target.database is None:
+            raise BadRequest("COPY needs one Destination.", code="destination")
+        self._policy.check(principal, destination(target.database, prepared.copy_to[0]))
+
+    def _prepare(self, fields: Fields) -> _Prepared:
+        prepared = _Prepared()
+        prepared.gate = self
+        origin = self._cors.match(fields)
+        prepared.screen = Screen(rewrite.lines_of(self._cors.answer(origin)), preflight=False)
+        try:
+            host = self._check_host(fields)
+        except GateError as error:
+            prepared.host = error
+        else:
+            prepared.lines = rewrite.toward_couchdb(fields) + b"X-Forwarded-Host: %b\r\n" % host
+            try:
+                prepared.token = credential.bearer(fields)
+            except GateError as error:
+                prepared.token = error
+            if isinstance(prepared.token, bytes):
+                prepared.token_key = hashlib.sha256(prepared.token).digest()
+            prepared.copy_to = fields.all(b"destination")
+        fields.prepared = prepared
+        return prepared
+
+    def _check_host(self, fields: Fields) -> bytes:
+        hosts = fields.all(b"host")
+        if len(hosts) != 1:
+            raise BadRequest("A request needs one Host.", code="host_count")
+        try:
+            host = hosts[0].decode("ascii").lower()
+        except UnicodeDecodeError:
+            raise BadRequest("The Host is malformed.", code="host_malformed") from None
+        name, colon, port = host.rpartition(":")
+        if not colon or host.endswith("]"):
+            name, port = host, ""
+        elif not port.isdigit():
+            raise BadRequest("The Host is malformed.", code="host_malformed")
+        if name in LOOPBACK or name in self._hosts or host in self._hosts:
+            return hosts[0]
+        raise Misdirected("This gate does not serve that Host: name it in [gate] hosts.")

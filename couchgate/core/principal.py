@@ -1,0 +1,107 @@
+"""Whom a verified token stands for.
+
+CouchDB reads the name and the roles from header fields, and header parsing trims, splits and truncates. So what would
+arrive as something else than it was signed as is refused or dropped here, once, before anything uses it:
+
+- The user name is a string (a number is not), not empty, at most 256 bytes of UTF-8 with its prefix, without control
+  characters (C0, DEL, C1) and without white space at either end, Unicode's included. Otherwise 401: a trimmed name is
+  another user. A name may begin with `_`: CouchDB gives powers to roles, never to names, and its `_users` database
+  refuses such names, so none of its own users can be meant. (`*` and `{name}` never reach a database that begins with
+  `_`; that is the policy's rule.)
+- The roles are a list of strings; absent or null is none. One string is refused, because a list written as "a,b" or
+  "a b" is not told from a role of that name. A role is DROPPED, not mended, that is empty, holds a comma or a control
+  character, is not UTF-8, has white space at either end (CouchDB trims `" _admin"` to `_admin`), or begins with `_`.
+- The tenant is a string without control characters, or absent; `jti` likewise. Null is neither.
+
+`issuer` is part of every equality: the same name of two issuers is two people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from couchgate.core.errors import Unauthorized
+from couchgate.core.token import TokenRules
+
+_MAX_NAME_BYTES = 256
+_ABSENT = object()
+
+# C0, DEL and C1, and surrogates, which JSON escapes can spell and UTF-8 cannot.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT_ROLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff,]|^_")
+
+
+class Principal(NamedTuple):
+    """A person as one issuer names them; hashable.
+
+    `name` is the CouchDB user (with the rules' prefix), `roles` are in the token's order without repeats, `tenant` and
+    `token_id` (`jti`) are None where the token has none.
+    """
+
+    issuer: str
+    name: str
+    roles: tuple[str, ...]
+    tenant: str | None
+    token_id: str | None
+
+
+def _refused(reason: str) -> Unauthorized:
+    return Unauthorized(reason, code="token_claims")
+
+
+def _claim(claims: Mapping[str, Any], path: str, absent: object = None) -> Any:
+    """What is at `path`, first as one literal name, then as a dotted path into objects; `absent` when nothing is."""
+    if path in claims or "." not in path:
+        return claims.get(path, absent)
+    value: Any = claims
+    for step in path.split("."):
+        if type(value) is not dict or step not in value:
+            return absent
+        value = value[step]
+    return value
+
+
+def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
+    claim = _claim(claims, rules.claims.name)
+    if type(claim) is not str or not claim:
+        raise _refused("The token names no user.")
+    if _UNFIT.search(claim) or claim != claim.strip():
+        raise _refused("The token's user name holds characters that it may not.")
+    name = rules.name_prefix + claim
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise _refused(f"The token's user name is longer than {_MAX_NAME_BYTES} bytes.")
+    return name
+
+
+def _roles(claims: Mapping[str, Any], rules: TokenRules) -> tuple[str, ...]:
+    roles = _claim(claims, rules.claims.roles)
+    if roles is None:
+        return ()
+    if type(roles) is not list or not all(type(role) is str for role in roles):
+        raise _refused("The token's roles are not a list of strings.")
+    return tuple(dict.fromkeys(r for r in roles if r and not _UNFIT_ROLE.search(r) and r == r.strip()))
+
+
+def _optional(claims: Mapping[str, Any], path: str, what: str) -> str | None:
+    value = _claim(claims, path, _ABSENT)
+    if value is _ABSENT:
+        return None
+    if type(value) is not str or _UNFIT.search(value):
+        raise _refused(f"The token's {what} is not a plain string.")
+    return value
+
+
+def principal_of(claims: Mapping[str, Any], rules: TokenRules) -> Principal:
+    """The principal of verified `claims`, read as `rules.claims` says.
+
+    Raises `Unauthorized` (`token_claims`) when they name nobody whom CouchDB could be told about unambiguously.
+    """
+    return Principal(
+        rules.issuer,
+        _name(claims, rules),
+        _roles(claims, rules),
+        _optional(claims, rules.claims.tenant, "tenant"),
+        _optional(claims, "jti", "id"),
+    )

@@ -1,0 +1,110 @@
+"""Heads: toward CouchDB and toward the client.
+
+Toward CouchDB goes what the client sent, less what CouchDB would obey or what belongs to one connection only, in the
+order and spelling in which it came; what the gate itself says is added behind. Names are compared with `_` read as
+`-`, because some servers do so too. Names that the client lists in `Connection` are dropped as hop-by-hop; they
+cannot touch what the gate adds, since that is added afterwards.
+
+Toward the client goes what CouchDB sent, less what tells about CouchDB or contradicts the gate's CORS answer.
+Heads are made as bytes: a list of fields that is serialised later costs a third of the whole relay.
+"""
+
+from __future__ import annotations
+
+import json
+
+from couchgate.core.errors import GateError
+from couchgate.core.message import Field, Fields, Pair
+
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    )
+)
+_REQUEST_DROPPED = _HOP_BY_HOP | {
+    b"host",  # CouchDB dispatches virtual hosts by it
+    b"content-length",
+    b"expect",
+    b"authorization",
+    b"cookie",  # AuthSession; CouchDB knows no other
+    b"origin",  # CORS is the gate's: CouchDB's own would be doubled or refuse
+    b"access-control-request-method",
+    b"access-control-request-headers",
+    b"access-control-request-private-network",
+    b"forwarded",
+    b"x-real-ip",
+    b"x-couch-request-id",
+}
+_REQUEST_DROPPED_PREFIXES = (
+    b"x-auth-",
+    b"x-couchdb-",
+    b"x-forwarded-",
+    b"x-http-method",
+    b"x-method-override",
+)
+_RESPONSE_DROPPED = _HOP_BY_HOP | {b"content-length", b"server", b"x-couch-stack-hash", b"www-authenticate"}
+_RESPONSE_LOOKED_AT = _RESPONSE_DROPPED | {b"set-cookie"}
+_CORS_PREFIX = b"access-control-"
+
+SANDBOX = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
+
+
+def named_hop_by_hop(values: tuple[bytes, ...]) -> frozenset[bytes]:
+    """The lower-case names listed in `Connection` fields (RFC 9110 7.6.1)."""
+    return frozenset(name.strip(b" \t").lower() for value in values for name in value.split(b","))
+
+
+def _goes_up(field: Field, named: frozenset[bytes]) -> bool:
+    plain = field.lower.replace(b"_", b"-")
+    return not (
+        plain in _REQUEST_DROPPED
+        or field.lower in named
+        or plain.startswith(_REQUEST_DROPPED_PREFIXES)
+    )
+
+
+def toward_couchdb(fields: Fields) -> bytes:
+    """The lines of the client's fields that CouchDB may see."""
+    named = named_hop_by_hop(fields.all(b"connection"))
+    return b"".join(field.line for field in fields.items if _goes_up(field, named))
+
+
+def toward_client(fields: Fields) -> bytes:
+    """The lines of CouchDB's fields that the client may see; framing is the face's to add."""
+    lines = []
+    for field in fields.items:
+        lower = field.lower
+        if lower in _RESPONSE_LOOKED_AT:
+            if lower == b"connection":
+                return _toward_client_named(fields)
+            if lower == b"set-cookie" and not field.value.lstrip().lower().startswith(b"authsession"):
+                lines.append(field.line)
+        elif not lower.startswith(_CORS_PREFIX):
+            lines.append(field.line)
+    return b"".join(lines)
+
+
+def _toward_client_named(fields: Fields) -> bytes:
+    """`toward_client` for an answer with a `Connection` field: what it names is dropped too."""
+    named = named_hop_by_hop(fields.all(b"connection"))
+    rest = Fields(field for field in fields.items if field.lower not in named and field.lower != b"connection")
+    return toward_client(rest)
+
+
+def lines_of(pairs: tuple[Pair, ...]) -> bytes:
+    """Header lines of `(name, value)` pairs."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in pairs)
+
+
+def refusal_body(error: GateError) -> bytes:
+    """A refusal in CouchDB's JSON form."""
+    return json.dumps({"error": error.error, "reason": error.reason}).encode() + b"\n"

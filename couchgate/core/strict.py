@@ -1,0 +1,65 @@
+"""base64url and JSON, each read in one way only.
+
+Two readers that understand the same bytes differently are how a token is accepted as one thing and used as another.
+So for tokens and key sets:
+
+- base64url (RFC 4648 5, RFC 7515 2) has no padding, no white space, no foreign letter, and its unused last bits are
+  zero: every string of bytes has exactly one spelling.
+- JSON is UTF-8 without a byte order mark. An object names each member once (RFC 7515 4, RFC 7517 4 allow a parser to
+  refuse duplicates; taking the first or the last is a guess). `NaN` and `Infinity` are no JSON.
+
+Both raise `ValueError` and nothing else, whatever the bytes; its text never holds them.
+"""
+
+from __future__ import annotations
+
+from binascii import Error, a2b_base64
+from json import JSONDecoder
+from typing import Any, NoReturn
+
+_WHITE_SPACE = " \t\n\r"
+
+# base64url -> base64. What only base64 has ("+", "/", and the padding) becomes a byte that no alphabet has.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
+
+# By length modulo 4: the padding to add, and the last letters whose unused bits are zero.
+_ENDINGS: tuple[tuple[bytes, bytes] | None, ...] = ((b"", b""), None, (b"==", b"AQgw"), (b"=", b"AEIMQUYcgkosw048"))
+
+
+def base64url(text: bytes) -> bytes:
+    """The bytes that `text` spells; empty for empty. Raises `ValueError` for any but the canonical spelling."""
+    ending = _ENDINGS[len(text) & 3]
+    if ending is None or (ending[1] and text[-1] not in ending[1]):
+        raise ValueError("not canonical base64url")
+    try:
+        return a2b_base64(text.translate(_TO_BASE64) + ending[0], strict_mode=True)
+    except Error:
+        raise ValueError("not base64url") from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object names a member twice")
+    return members
+
+
+def _no_number(_name: str) -> NoReturn:
+    raise ValueError("a number that is not finite")
+
+
+# One decoder for all: json.loads with these arguments would build one per call, which costs more than the parsing.
+_DECODER = JSONDecoder(object_pairs_hook=_members, parse_constant=_no_number)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object that `data` holds. Raises `ValueError` for anything else, or nested too deep to read."""
+    try:
+        text = data.decode("utf-8").strip(_WHITE_SPACE)
+        value, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        # from None: a JSONDecodeError carries the whole document.
+        raise ValueError("not JSON in UTF-8 with unique names") from None
+    if end != len(text) or type(value) is not dict:
+        raise ValueError("not one JSON object")
+    return value

@@ -1,0 +1,1 @@
+"""What the faces know, and who keeps it fresh."""

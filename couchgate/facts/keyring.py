@@ -1,0 +1,103 @@
+"""All keys of the gate, under one owner and in one immutable view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from couchgate.core.keys import KeySet
+from couchgate.interfaces import IKeySource
+
+_NO_KEYS: Mapping[str, KeySet] = MappingProxyType({})
+
+
+class KeyRing(Service):
+    """Owns the key sources of every issuer and shows their keys as one snapshot.
+
+    `sources` maps `TokenRules.id` to the source of that issuer's keys; `clock` bounds the waits. `patience` is how
+    many seconds a request waits for new keys at most, whatever a source does.
+    """
+
+    name = "keys"
+    _log = Logger()
+
+    def __init__(self, sources: Mapping[str, IKeySource], clock: IReactorTime, *, patience: float = 15.0) -> None:
+        self._sources = dict(sources)
+        self._clock = clock
+        self._patience = patience
+        self._keysets = _NO_KEYS
+        self._waits: set[Deferred[None]] = set()
+
+    @property
+    def keysets(self) -> Mapping[str, KeySet]:
+        """The usable key sets by `TokenRules.id`; an issuer without any is absent.
+
+        Read-only, and replaced by another object whenever any set changes: what was derived from it (a cache of
+        verdicts) is valid exactly as long as the identity of this object.
+        """
+        return self._keysets
+
+    def startService(self) -> None:
+        """Start every source. Keys from files are there on return, those by URL when their servers have answered."""
+        Service.startService(self)
+        for source in self._sources.values():
+            source.changed = self._rebuild
+            self._wait(source.start())
+        self._rebuild()
+
+    def stopService(self) -> None:
+        """Stop every source and let everybody go who waits."""
+        Service.stopService(self)
+        for source in self._sources.values():
+            source.stop()
+        for wait in tuple(self._waits):
+            wait.cancel()
+
+    def refresh(self, rules_id: str, kid: str | None) -> Deferred[None]:
+        """A token under the rules `rules_id` names the key `kid`, which its issuer's set lacks.
+
+        Fires with None when `keysets` is as good as it gets now; never fails, and lasts `patience` at most.
+        Cancelling it gives up the wait only.
+        """
+        source = self._sources.get(rules_id)
+        if source is None or not self.running:
+            return succeed(None)
+        return self._wait(source.refresh(kid))
+
+    def missing(self) -> tuple[str, ...]:
+        """What has no usable keys now, by description: as long as there is any, the gate is not ready."""
+        return tuple(source.description for source in self._sources.values() if source.current() is None)
+
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each source whose last attempt to load failed, whether or not older keys still serve."""
+        return tuple(source.problem for source in self._sources.values() if source.problem is not None)
+
+    def _rebuild(self) -> None:
+        keysets = {name: keys for name, source in self._sources.items() if (keys := source.current()) is not None}
+        if any(keysets.get(name) is not self._keysets.get(name) for name in self._sources):
+            self._keysets = MappingProxyType(keysets)
+
+    def _wait(self, wait: Deferred[None]) -> Deferred[None]:
+        """Own a source's Deferred: it ends in time and well, even if a plugged-in source breaks its promise."""
+
+        def ended(result: Failure | None) -> Failure | None:
+            self._waits.discard(wait)
+            if result is None or result.check(DeferredTimeout):
+                return None
+            if result.check(CancelledError):
+                # While the ring runs it was the caller who gave up, and wants to hear of it.
+                return result if self.running else None
+            self._log.warn("a key source failed: {problem}", problem=result.getErrorMessage())
+            return None
+
+        self._waits.add(wait)
+        wait.addTimeout(self._patience, self._clock)
+        wait.addBoth(ended)
+        return wait

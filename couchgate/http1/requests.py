@@ -1,0 +1,113 @@
+"""Reading requests (RFC 9112 3 and 6).
+
+`take_head` cuts one head off the front of a buffer; nothing behind the head is looked at, so a pipelined request
+stays bytes until its turn comes. What it accepts has one reading only: an origin-form target of visible bytes,
+HTTP/1.0 or 1.1, exactly one way to frame the body. `BodyReader` then delivers that body and knows where it ends.
+"""
+
+from __future__ import annotations
+
+import re
+
+from couchgate.core.errors import BadRequest, HeadTooLarge, NotImplementedByGate, VersionNotSupported
+from couchgate.core.message import CHUNKED, NO_BODY, Fields, Framing, RequestHead
+from couchgate.http1.chunked import ChunkedReader
+from couchgate.http1.fields import TOKEN, request_block
+
+_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])")
+_OTHER_VERSION = re.compile(rb"[^ ]+ [^ ]+ HTTP/[0-9](\.[0-9])?")
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
+_FIRST = re.compile(rb"[A-Za-z]")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+MAX_EMPTY_LINES = 4  # before a request line; RFC 9112 2.2 asks for one
+
+
+def take_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead, int] | None:
+    """The first head in `data` and the number of bytes it took, or None if it is not complete yet.
+
+    Raises BadRequest, HeadTooLarge, VersionNotSupported, NotImplementedByGate.
+    """
+    start = 0
+    while data.startswith(b"\r\n", start):
+        start += 2
+        if start > 2 * MAX_EMPTY_LINES:
+            raise BadRequest("There are too many empty lines before the request.", code="empty_lines")
+    stop = data.find(b"\r\n\r\n", start, start + max_bytes + 4)
+    if stop < 0:
+        _check_part(data, start, max_bytes)
+        return None
+    line_end = data.find(b"\r\n", start)
+    match = _LINE.fullmatch(data, start, line_end)
+    if match is None:
+        raise _line_error(data[start:line_end])
+    method, target, minor = match.groups()
+    fields = request_block(data[line_end + 2 : stop], max_count)
+    version = 11 if minor == b"1" else 10
+    return RequestHead(method, target, version, fields, request_framing(version, fields)), stop + 4
+
+
+def _check_part(data: bytes, start: int, max_bytes: int) -> None:
+    """Refuse a part of a head that can never become a good one, so that nobody waits for its end."""
+    if len(data) - start > max_bytes:
+        raise HeadTooLarge(f"The head is longer than {max_bytes} bytes.", code="head_bytes")
+    if len(data) > start and data[start:] != b"\r" and not _FIRST.match(data, start):
+        raise BadRequest("This is not an HTTP request.", code="not_http")
+    if _BARE.search(data, start):
+        raise BadRequest("The head has a line that does not end in CRLF.", code="line_end")
+
+
+def _line_error(line: bytes) -> BadRequest | VersionNotSupported:
+    if _OTHER_VERSION.fullmatch(line):
+        return VersionNotSupported("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+    return BadRequest("The request line is malformed.", code="request_line")
+
+
+def request_framing(version: int, fields: Fields) -> Framing:
+    """How the body of a request with these fields is delimited. Raises BadRequest, NotImplementedByGate.
+
+    Stricter than RFC 9112 6.3: `Content-Length` beside `Transfer-Encoding`, and any repetition of either, is refused.
+    """
+    codings = fields.all(b"transfer-encoding")
+    lengths = fields.all(b"content-length")
+    if codings:
+        if lengths:
+            raise BadRequest("Content-Length and Transfer-Encoding exclude each other.", code="framing_both")
+        if version == 10:
+            raise BadRequest("HTTP/1.0 has no Transfer-Encoding.", code="framing_version")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise NotImplementedByGate("The only transfer coding is chunked.", code="framing_coding")
+        return CHUNKED
+    if lengths:
+        if len(lengths) != 1 or _LENGTH.fullmatch(lengths[0]) is None:
+            raise BadRequest("Content-Length is not one number.", code="framing_length")
+        length = int(lengths[0])
+        return Framing("length", length) if length else NO_BODY
+    return NO_BODY
+
+
+class BodyReader:
+    """Delivers one request body, whatever its framing. `done` once it is complete; `rest` holds what came after it."""
+
+    __slots__ = ("_chunks", "_left", "done", "rest", "size")
+
+    def __init__(self, framing: Framing) -> None:
+        self._chunks = ChunkedReader() if framing is CHUNKED else None
+        self._left = framing.length
+        self.size = 0  # bytes delivered so far
+        self.done = framing is NO_BODY
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes in `data`. Raises BadRequest; a body over its limit is the caller's to refuse by `size`."""
+        if self._chunks is not None:
+            data = self._chunks.feed(data)
+            self.done = self._chunks.done
+            self.rest = self._chunks.rest
+        elif len(data) >= self._left:
+            self.rest = data[self._left :]
+            data = data[: self._left]
+            self.done = True
+        else:
+            self._left -= len(data)
+        self.size += len(data)
+        return data

@@ -1,0 +1,85 @@
+"""Every seam that a deployment can plug into.
+
+An interface says what duty its provider takes on, who calls it, and who may fail how. Nothing here does anything.
+All of it belongs to the reactor's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface, implementer
+
+from couchgate.core.keys import KeySet
+from couchgate.core.principal import Principal
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+
+class IKeySource(Interface):
+    """Where the keys of one issuer come from, and who keeps them fresh.
+
+    A source has one owner (a `KeyRing`), which sets `changed`, then calls `start` once, `refresh` as often as tokens
+    name keys that the set lacks, and `stop` at the end; after `stop` it may be started again. Between `start` and
+    `stop` the source renews its keys by itself. Its keys only get better: a file that no longer parses or a server
+    that lies leaves the last good set in place and shows in `problem`.
+
+    Everything that a source reads is hostile: it bounds the time and the bytes that it spends, and neither a
+    delivery nor its failure ever surfaces as an exception.
+    """
+
+    description: str = Attribute(
+        """What a person calls this source, for logs and readiness: a path, or a URL without its query. No secret."""
+    )
+    problem: str | None = Attribute(
+        """Why the last attempt to load the keys failed, as one sentence without secrets; None when it succeeded."""
+    )
+    changed: Callable[[], None] = Attribute(
+        """Called without arguments after each change of what `current` answers. Set by the owner before `start`; it
+        does nothing until then, and it must not raise."""
+    )
+
+    def current() -> KeySet | None:
+        """The last good set, or None while there was none.
+
+        Costs nothing. Answers the identical object until the keys really change, so that an owner may drop what it
+        derived from them only when it must.
+        """
+
+    def start() -> Deferred[None]:
+        """Load the keys for the first time, and keep them fresh from then on.
+
+        The Deferred fires with None when the first attempt is over, well or badly; it never fails.
+        """
+
+    def refresh(kid: str | None) -> Deferred[None]:  # noqa: N805 - methods of a zope interface have no self
+        """A token named the key `kid` (None: it named none), and no key of the set fits.
+
+        Loads the keys anew if that may help now. The source decides: anybody can invent a `kid`, so it holds to a
+        cool-down, and callers that come while it loads share that one load. The Deferred fires with None when there
+        is nothing more to wait for, at once during the cool-down; it never fails. Cancelling it gives up the wait,
+        not the load, which is the source's own.
+        """
+
+    def stop() -> None:
+        """End timers, connections and loads at once; those who wait for a load are let go.
+
+        `current` answers as before. A source that is not running is left as it is.
+        """
+
+
+class IPrincipal(Interface):
+    """The avatar that `couchgate.checkers.GateRealm` gives: the person that a valid token names.
+
+    Attributes as in `couchgate.core.principal.Principal`, the only class that provides it. Ask a
+    `twisted.cred.portal.Portal` for this interface to get one.
+    """
+
+    issuer: str = Attribute("""The `iss` of the token: two people of two issuers are never equal.""")
+    name: str = Attribute("""The CouchDB user name, with the issuer's prefix.""")
+
+
+# The core imports no zope.interface, so the declaration is made here.
+implementer(IPrincipal)(Principal)

@@ -1,0 +1,206 @@
+"""Wiring: validated settings become services. Nothing is decided here and nothing is read from the network."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import IO, Any
+
+from twisted.application.service import MultiService
+from twisted.internet import defer, endpoints, task
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from couchgate.accesslog import AccessLog
+from couchgate.core.cors import Cors
+from couchgate.core.gate import Facts, Gate
+from couchgate.core.identity import (
+    BasicIntroduction,
+    Introduction,
+    JwtIntroduction,
+    NoIntroduction,
+    ProxyIntroduction,
+)
+from couchgate.core.policy import Policy
+from couchgate.core.principal import Principal
+from couchgate.endpoints import Answer, Question
+from couchgate.endpoints.session import session
+from couchgate.endpoints.status import Readiness, health
+from couchgate.facts.keyring import KeyRing
+from couchgate.facts.keyurl import key_source
+from couchgate.settings import Settings, UpstreamSettings
+from couchgate.upstream.pool import UpstreamPool
+from couchgate.upstream.probe import probe
+from couchgate.web.own import EndpointResource, OwnResource
+from couchgate.web.resources import Door, ReverseProxyResource, RootResource
+from couchgate.web.site import GateSite
+
+POOL_SWEEP_SECONDS = 1.0
+
+
+def introduction_of(upstream: UpstreamSettings) -> Introduction:
+    """How CouchDB is told for whom a request comes."""
+    if upstream.auth == "proxy":
+        return ProxyIntroduction(upstream.secret or b"", upstream.hmac)
+    if upstream.auth == "jwt":
+        return JwtIntroduction(upstream.secret or b"")
+    if upstream.auth == "basic":
+        return BasicIntroduction(upstream.username or "", upstream.password or "")
+    return NoIntroduction()
+
+
+def gate_of(settings: Settings) -> Gate:
+    """The deciding core that these settings describe."""
+    return Gate(
+        rules=[issuer.rules for issuer in settings.issuers],
+        policy=Policy(settings.rules),
+        cors=Cors(settings.cors.origins, settings.cors.private_network),
+        hosts=settings.gate.hosts,
+        introduction=introduction_of(settings.upstream),
+        authority=settings.upstream.authority,
+    )
+
+
+def upstream_endpoint(reactor: Any, upstream: UpstreamSettings) -> IStreamClientEndpoint:
+    """The way to CouchDB; by https its certificate is verified for the host's name (service-identity)."""
+    endpoint: Any = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
+    if upstream.secure:
+        endpoint = endpoints.wrapClientTLS(optionsForClientTLS(upstream.host), endpoint)
+    return endpoint  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
+
+
+def _endpoint(ask: Callable[[Question], Awaitable[Answer]]) -> Callable[[bytes, Principal | None], Awaitable[Answer]]:
+    return lambda method, principal: ask(Question(method, principal))
+
+
+class GateService(MultiService):
+    """The whole gate: key ring, pool and listeners, from `settings`."""
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        super().__init__()
+        self.settings = settings
+        self._reactor = reactor
+        self.keyring = KeyRing(
+            {issuer.rules.id: key_source(issuer, reactor) for issuer in settings.issuers}, reactor
+        )
+        self.keyring.setServiceParent(self)
+        upstream = settings.upstream
+        self.pool = UpstreamPool(
+            upstream_endpoint(reactor, upstream),
+            reactor,
+            connect_seconds=upstream.connect_seconds,
+            idle_most=upstream.connections,
+        )
+        self._pool_sweep = task.LoopingCall(self.pool.sweep)
+        self._pool_sweep.clock = reactor
+        self.readiness = Readiness(
+            self.keyring.missing, lambda: probe(self.pool, upstream.authority, reactor), reactor.seconds
+        )
+        self._log_stream: IO[str] | None = None
+        self._gate = gate_of(settings)
+        self._root = self._tree()
+        self.sites: list[GateSite] = []
+        self.ports: list[Any] = []
+
+    def _tree(self) -> RootResource:
+        door = Door(self._gate, lambda: Facts(self.keyring.keysets), self.keyring.refresh)
+        root = RootResource(ReverseProxyResource(door, self.pool))
+        own = OwnResource()
+        own.putChild(b"health", EndpointResource("_gate/health", _endpoint(health)))
+        own.putChild(b"ready", EndpointResource("_gate/ready", _endpoint(self.readiness)))
+        root.putChild(b"_gate", own)
+        root.putChild(b"_session", EndpointResource("_session", _endpoint(session), door))
+        return root
+
+    def privilegedStartService(self) -> None:
+        """Listen. A port that cannot be had ends the program with one sentence (SystemExit)."""
+        super().privilegedStartService()
+        log = self._access_log()
+        for listener in self.settings.gate.listeners:
+            site = GateSite(
+                self._gate,
+                self._root,
+                self.settings.limits,
+                mode=listener.mode,
+                clock=self._reactor,
+                wall=time.time,
+                log=log,
+            )
+            try:
+                endpoint = endpoints.serverFromString(self._reactor, listener.endpoint)
+                listening = endpoint.listen(site)
+            except Exception as error:  # noqa: BLE001  # endpoint parsers raise what they like
+                raise SystemExit(f"couchgate: cannot listen on {listener.endpoint!r}: {error}") from None
+            self.sites.append(site)
+            problems: list[Failure] = []
+            listening.addCallbacks(self.ports.append, problems.append)
+            if problems:
+                reason = problems[0].value
+                reason = getattr(reason, "socketError", reason)
+                raise SystemExit(
+                    f"couchgate: cannot listen on {listener.endpoint!r}: {reason}. "
+                    "End the program that uses it, or name another endpoint in [gate] listen."
+                )
+
+    def startService(self) -> None:
+        """Fetch keys and serve."""
+        super().startService()
+        self._pool_sweep.start(POOL_SWEEP_SECONDS, now=False).addErrback(
+            lambda reason: self.log.failure("The pool's sweep failed", failure=reason)
+        )
+        for warning in self.settings.warnings:
+            self.log.warn("{warning}", warning=warning)
+        for site, port in zip(self.sites, self.ports, strict=False):
+            mode = "keepalive" if site.keepalive else "close"
+            self.log.info("couchgate listens on {address} ({mode})", address=port.getHost(), mode=mode)
+        defer.ensureDeferred(self._first_look()).addErrback(
+            lambda reason: self.log.failure("The first look at CouchDB failed", failure=reason)
+        )
+
+    async def _first_look(self) -> None:
+        problem = await probe(self.pool, self.settings.upstream.authority, self._reactor)
+        if problem is not None:
+            self.log.warn("{problem} The gate serves, and answers 503 until it can be reached.", problem=problem)
+
+    async def _stop(self) -> None:
+        self.readiness.draining = True
+        for port in self.ports:
+            await defer.maybeDeferred(port.stopListening)
+        seconds = self.settings.gate.drain_seconds
+        await defer.gatherResults([site.drain(seconds) for site in self.sites])
+        self.pool.stop()
+        if self._pool_sweep.running:
+            self._pool_sweep.stop()
+        await defer.maybeDeferred(super().stopService)
+        if self._log_stream is not None and self._log_stream is not sys.__stdout__:
+            self._log_stream.close()
+
+    def stopService(self) -> defer.Deferred[None]:
+        """Stop listening, let what is under way finish within `drain_seconds`, end feeds well."""
+        return defer.ensureDeferred(self._stop())
+
+    def _access_log(self) -> AccessLog | None:
+        where = self.settings.access_log
+        if where == "off":
+            return None
+        if where == "stdout":
+            self._log_stream = sys.__stdout__  # twistd wraps sys.stdout into its own log
+        else:
+            try:
+                self._log_stream = open(where, "a", encoding="utf-8")  # noqa: SIM115  # closed by stopService
+            except OSError as error:
+                raise SystemExit(
+                    f"couchgate: the access log {where!r} cannot be written: {error.strerror}. "
+                    "Name another path in [log] access, or 'off'."
+                ) from None
+        return AccessLog(
+            self._log_stream,
+            lambda flush: self._reactor.callLater(0, flush),
+            time.time,
+            lambda sentence: self.log.error("{sentence}", sentence=sentence),
+        )

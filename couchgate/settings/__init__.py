@@ -1,0 +1,28 @@
+"""The settings file, judged once: TOML in, one frozen `Settings` out, or one sentence that says what is wrong."""
+
+from couchgate.settings.load import load, load_issuers
+from couchgate.settings.model import (
+    CorsSettings,
+    GateSettings,
+    IssuerSettings,
+    Limits,
+    ListenerSettings,
+    OwnSettings,
+    Settings,
+    SettingsError,
+    UpstreamSettings,
+)
+
+__all__ = [
+    "CorsSettings",
+    "GateSettings",
+    "IssuerSettings",
+    "Limits",
+    "ListenerSettings",
+    "OwnSettings",
+    "Settings",
+    "SettingsError",
+    "UpstreamSettings",
+    "load",
+    "load_issuers",
+]

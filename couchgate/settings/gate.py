@@ -1,0 +1,72 @@
+"""`[gate]`: where the gate listens, in which mode, and for which host names."""
+
+from __future__ import annotations
+
+from couchgate.settings.files import refusal
+from couchgate.settings.model import GateSettings, ListenerSettings
+from couchgate.settings.network import endpoint, host_entry, relative_path
+from couchgate.settings.reader import Table, shown
+
+GATE_KEYS = ("listen", "listeners", "mode", "hosts", "state_dir", "drain_seconds")
+LISTENER_KEYS = ("endpoint", "mode", "admin")
+NO_ADMINISTRATORS = "has no effect yet: this release shows nothing to administrators only"
+_LISTEN = ("tcp:5985:interface=127.0.0.1",)
+_MODES = ("keepalive", "close")
+_LATER_MODES = ("threaded",)
+_MOST_DRAIN = 3600
+
+
+def read_gate(table: Table) -> GateSettings:
+    """The whole table."""
+    mode = table.word("mode", _MODES, "keepalive", _LATER_MODES)
+    if table.has("listeners") and table.override("listen") is None:
+        if table.has("listen"):
+            raise table.error("listen", "and [[gate.listeners]] say the same twice; write only one of them")
+        key = "listeners"
+        listeners = tuple(_listener(each, mode) for each in table.tables("listeners", LISTENER_KEYS))
+    else:
+        key = "listen"
+        written = enumerate(table.texts("listen", _LISTEN))
+        listeners = tuple(ListenerSettings(_endpoint(table, f"listen[{i}]", text), mode) for i, text in written)
+    if not listeners:
+        raise table.error(key, 'must not be empty; write an endpoint such as "tcp:5985:interface=127.0.0.1"')
+    endpoints = [listener.endpoint for listener in listeners]
+    for index, text in enumerate(endpoints):
+        if text in endpoints[:index]:
+            raise table.error(f"{key}[{index}]", f"repeats the endpoint {shown(text)}; it can be listened on once")
+    state_dir = table.document.resolve(table.text("state_dir", "state"))
+    try:
+        in_the_way = state_dir.exists() and not state_dir.is_dir()
+    except OSError as error:
+        raise table.error("state_dir", f"names {state_dir}, {refusal(error)}; it must be a folder") from error
+    if in_the_way:
+        raise table.error("state_dir", f"names {state_dir}, which is a file; it must be a folder or not exist yet")
+    return GateSettings(listeners, _hosts(table), state_dir, table.seconds("drain_seconds", 0, _MOST_DRAIN, 10))
+
+
+def _listener(table: Table, mode: str) -> ListenerSettings:
+    admin = table.flag("admin")
+    if admin:
+        table.warn("admin", NO_ADMINISTRATORS)
+    text = _endpoint(table, "endpoint", table.text("endpoint"))
+    return ListenerSettings(text, table.word("mode", _MODES, mode, _LATER_MODES), admin)
+
+
+def _endpoint(table: Table, key: str, text: str) -> str:
+    try:
+        endpoint(text)
+    except ValueError as error:
+        raise table.error(key, f"{error}, not {shown(text)}") from error
+    if relative_path(text):
+        table.warn(key, "names a file by a relative path, which starts where the gate is started; write it absolute")
+    return text
+
+
+def _hosts(table: Table) -> frozenset[str]:
+    hosts = set()
+    for index, text in enumerate(table.texts("hosts", ())):
+        try:
+            hosts.add(host_entry(text))
+        except ValueError as error:
+            raise table.error(f"hosts[{index}]", f"{error}, not {shown(text)}") from error
+    return frozenset(hosts)

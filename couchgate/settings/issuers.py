@@ -1,0 +1,138 @@
+"""`[[issuers]]`: whose tokens count, how they are judged, and where the keys are.
+
+- Algorithms are of one family, all HS or none, so that a public key is never tried as an HMAC secret.
+- A file of keys is read and parsed here, so that `check` says what the gate would stumble over.
+- No two people are ever one CouchDB user: of two issuers no prefix begins the other's. With "a" and "ab" the user "bx"
+  of the one would be the user "x" of the other; so "", which begins every prefix, is for a single issuer only.
+- Tables that share an `issuer` must be told apart by audience. They may share a prefix if they take the name from the
+  same claim: then they have the same people.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+from couchgate.core.keys import KeySet, UnusableKeys
+from couchgate.core.token import ClaimNames, TokenRules
+from couchgate.core.verifier import HMAC_ALGORITHMS, PUBLIC_ALGORITHMS
+from couchgate.settings.files import read_file
+from couchgate.settings.model import IssuerSettings
+from couchgate.settings.network import keys_address
+from couchgate.settings.reader import Table, clause, nearest, shown
+
+ISSUER_KEYS = ("issuer", "audiences", "authorized_parties", "algorithms", "keys", "leeway", "name_prefix", "claims")
+CLAIM_KEYS = ("name", "roles", "tenant")
+_ALGORITHMS = (*sorted(HMAC_ALGORITHMS), *sorted(PUBLIC_ALGORITHMS))
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_MOST_LEEWAY = 300
+_LONGEST_PREFIX = 64
+
+
+def read_issuers(tables: tuple[Table, ...]) -> tuple[IssuerSettings, ...]:
+    """Every table, each valid by itself and all of them together."""
+    issuers = tuple(_read_issuer(table) for table in tables)
+    for (first_table, first), (table, second) in combinations(zip(tables, issuers, strict=True), 2):
+        _check_together(table, first_table, first.rules, second.rules)
+    return issuers
+
+
+def _read_issuer(table: Table) -> IssuerSettings:
+    issuer = table.text("issuer")
+    audiences = frozenset(table.texts("audiences"))
+    if not audiences:
+        table.warn("audiences", "is empty, so a token that this issuer made for any other service opens the gate, too")
+    algorithms = _algorithms(table)
+    claims = table.table("claims", CLAIM_KEYS)
+    rules = TokenRules(
+        id=table.name,
+        issuer=issuer,
+        audiences=audiences,
+        algorithms=algorithms,
+        authorized_parties=frozenset(table.texts("authorized_parties", ())),
+        leeway=table.seconds("leeway", 0, _MOST_LEEWAY, 30),
+        claims=ClaimNames(
+            name=_claim(claims, "name", "sub"),
+            roles=_claim(claims, "roles", "_couchdb.roles"),
+            tenant=_claim(claims, "tenant", "tenant"),
+        ),
+        name_prefix=_prefix(table),
+    )
+    keys, source = _keys(table, algorithms)
+    return IssuerSettings(rules, keys, source)
+
+
+def _algorithms(table: Table) -> frozenset[str]:
+    written = table.texts("algorithms")
+    for index, name in enumerate(written):
+        if name not in _ALGORITHMS:
+            right = f"must be one of {', '.join(_ALGORITHMS)}, not {shown(name)}"
+            raise table.error(f"algorithms[{index}]", right + nearest(name, _ALGORITHMS))
+    if not written:
+        raise table.error("algorithms", 'must not be empty; write those that the issuer signs with, such as ["RS256"]')
+    secrets = HMAC_ALGORITHMS.intersection(written)
+    if secrets and len(secrets) != len(written):
+        raise table.error(
+            "algorithms", "must be of one family: all of HS256, HS384, HS512, or none of them; write two [[issuers]]"
+        )
+    return frozenset(written)
+
+
+def _claim(table: Table, key: str, default: str) -> str:
+    path = table.text(key, default)
+    if not all(path.split(".")):
+        raise table.error(key, f'must be a claim\'s name or a dotted path such as "realm.roles", not {shown(path)}')
+    return path
+
+
+def _prefix(table: Table) -> str:
+    prefix = table.text("name_prefix", "", empty=True)
+    if prefix != prefix.strip() or len(prefix.encode()) > _LONGEST_PREFIX:
+        right = f"must be at most {_LONGEST_PREFIX} bytes without white space at either end"
+        raise table.error("name_prefix", f"{right}, not {shown(prefix)}")
+    return prefix
+
+
+def _keys(table: Table, algorithms: frozenset[str]) -> tuple[str, str]:
+    """What `keys` names, and its source. A file must parse now; a URL is asked when the gate runs."""
+    keys = table.text("keys")
+    secret = algorithms <= HMAC_ALGORITHMS
+    if keys == "oidc":
+        raise table.error(
+            "keys", 'may not be "oidc" yet: that comes with a later release; write the URL of the JWKS, or a file'
+        )
+    if _URL.match(keys):
+        if secret:
+            raise table.error("keys", "must name a file: the secret of HS algorithms is never fetched from a URL")
+        try:
+            keys_address(keys)
+        except ValueError as error:
+            raise table.error("keys", str(error)) from error
+        return keys, "url"
+    path = table.document.resolve(keys)
+    data = read_file(table, "keys", path, secret=secret)
+    if not data.strip():
+        right = "the secret" if secret else "a JWKS, or public keys or certificates in PEM"
+        raise table.error("keys", f"names {path}, which is empty; it must hold {right}")
+    try:
+        KeySet.parse_file(data, algorithms)
+    except UnusableKeys as error:
+        raise table.error("keys", f"names {path}, which holds no keys to use: {clause(error)}") from error
+    return str(path), "file"
+
+
+def _check_together(table: Table, other: Table, first: TokenRules, second: TokenRules) -> None:
+    """`second`, which `table` holds, beside `first` of `other`."""
+    if first.issuer == second.issuer:
+        if not first.audiences or not second.audiences or first.audiences & second.audiences:
+            raise table.error(
+                "audiences", f"must not be empty and must differ from {other.name}.audiences: both have the same issuer"
+            )
+        if (first.name_prefix, first.claims.name) == (second.name_prefix, second.claims.name):
+            return  # the same people under the same names
+    if first.name_prefix.startswith(second.name_prefix) or second.name_prefix.startswith(first.name_prefix):
+        raise table.error(
+            "name_prefix",
+            f"and {other.name}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must not begin "
+            'with each other, nor be "", so that no two people are one CouchDB user; write two such as "a:" and "b:"',
+        )

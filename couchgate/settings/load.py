@@ -1,0 +1,144 @@
+"""TOML -> `Settings`, validated once. The contract is docs/settings.md; every error names the file and the key.
+
+The file is read whole, its tables are judged one after the other, and the first thing that is wrong ends it: half a
+configuration never runs. Flags (`overrides`) take the place of single values and are judged by the same rules.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from couchgate.core.cors import Cors
+from couchgate.settings.files import MOST_BYTES, read_bounded, refusal
+from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, NO_ADMINISTRATORS, read_gate
+from couchgate.settings.issuers import CLAIM_KEYS, ISSUER_KEYS, read_issuers
+from couchgate.settings.model import CorsSettings, IssuerSettings, Limits, Settings, SettingsError
+from couchgate.settings.reader import Document, Table, clause
+from couchgate.settings.rules import RULE_KEYS, read_rules
+from couchgate.settings.upstream import OWN_KEYS, UPSTREAM_KEYS, read_upstream
+
+# Every key there is, by table. Flags, the reference and the tests go by it.
+KEYS: dict[str, tuple[str, ...]] = {
+    "": ("gate", "upstream", "issuers", "cors", "rules", "limits", "admin", "log"),
+    "gate": GATE_KEYS,
+    "gate.listeners": LISTENER_KEYS,
+    "upstream": UPSTREAM_KEYS,
+    "upstream.own": OWN_KEYS,
+    "issuers": ISSUER_KEYS,
+    "issuers.claims": CLAIM_KEYS,
+    "cors": ("origins", "private_network"),
+    "rules": RULE_KEYS,
+    "limits": ("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds", "connections", "feeds"),
+    "admin": ("role",),
+    "log": ("access",),
+}
+_FLAG_TABLES = ("gate", "upstream", "upstream.own", "cors", "limits", "admin", "log")
+_FLAGS = tuple(f"{table}.{key}" for table in _FLAG_TABLES for key in KEYS[table] if key not in {"own", "listeners"})
+_MOST_SECONDS = 86400
+_TOML_PLACE = re.compile(r"(.*) \(at (line \d+, column \d+|end of document)\)", re.DOTALL)
+
+
+def load(path: Path, overrides: Mapping[str, str] | None = None) -> Settings:
+    """The settings in the TOML file `path`.
+
+    `overrides` are flags: dotted key to text, such as `{"gate.mode": "close"}`; a list is separated by commas.
+    Secret and key files are read now, and nothing is written, resolved or connected. Raises `SettingsError`.
+    """
+    document = Document(path, overrides or {})
+    for flag in document.overrides:
+        if flag not in _FLAGS:
+            near = difflib.get_close_matches(flag, _FLAGS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "only single values outside [[lists]] can be"
+            raise document.error(ascii(flag).strip("'"), f"cannot be given as a flag; {hint}")
+    top = Table(document, "", _parse(document), KEYS[""])
+    gate = read_gate(top.table("gate", KEYS["gate"]))
+    upstream = read_upstream(top.table("upstream", KEYS["upstream"]))
+    tables = top.tables("issuers", KEYS["issuers"])
+    if not tables:
+        raise top.error("issuers", "is missing; write at least one [[issuers]] table, or no token is ever valid")
+    issuers = read_issuers(tables)
+    rules = read_rules(top.tables("rules", KEYS["rules"]), issuers)
+    if not rules:
+        top.warn("rules", "is missing, so nobody may use any database; write at least one [[rules]] table")
+    cors = _cors(top.table("cors", KEYS["cors"]))
+    limits = _limits(top.table("limits", KEYS["limits"]))
+    admin = top.table("admin", KEYS["admin"])
+    admin_role = admin.text("role", "", empty=True)
+    if admin_role:
+        admin.warn("role", NO_ADMINISTRATORS)
+    access_log = _access_log(top.table("log", KEYS["log"]))
+    return Settings(
+        path, gate, upstream, issuers, cors, rules, limits, admin_role, access_log, tuple(document.warnings)
+    )
+
+
+def load_issuers(path: Path) -> tuple[IssuerSettings, ...]:
+    """The `[[issuers]]` tables of a TOML file that holds nothing else, as `--auth jwt:PATH` takes it.
+
+    Raises `SettingsError`.
+    """
+    document = Document(path, {})
+    top = Table(document, "", _parse(document), ("issuers",))
+    return read_issuers(top.tables("issuers", KEYS["issuers"]))
+
+
+def _parse(document: Document) -> dict[str, Any]:
+    path = document.path
+    try:
+        data, _ = read_bounded(path)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: the settings file is one {refusal(error)}; name a TOML file that can be read"
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"{str(path)!a}: this is no path of a settings file") from error
+    if len(data) > MOST_BYTES:
+        raise SettingsError(f"{path}: the file is larger than {MOST_BYTES} bytes, so it is no settings file")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}: line {line} is not UTF-8; save the file as UTF-8 text") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: the values are nested too deeply; this is no settings file") from error
+    except ValueError as error:
+        place = _TOML_PLACE.fullmatch(str(error))
+        where, what = (place[2], place[1]) if place else ("a number", "it has too many digits")
+        raise SettingsError(f"{path}: {where} is not valid TOML: {what}") from error
+
+
+def _cors(table: Table) -> CorsSettings:
+    settings = CorsSettings(table.texts("origins", ()), table.flag("private_network"))
+    for index, origin in enumerate(settings.origins):
+        try:
+            Cors((origin,))
+        except ValueError as error:
+            raise table.error(f"origins[{index}]", f"is no origin that can be allowed: {clause(error)}") from error
+    return settings
+
+
+def _limits(table: Table) -> Limits:
+    return Limits(
+        head_bytes=table.whole("head_bytes", 1024, 1 << 20, 32768),
+        header_count=table.whole("header_count", 8, 10_000, 100),
+        body_bytes=table.whole("body_bytes", 0, 1 << 50, 4294967296),
+        head_seconds=table.seconds("head_seconds", 0.1, _MOST_SECONDS, 10),
+        idle_seconds=table.seconds("idle_seconds", 0.1, _MOST_SECONDS, 75),
+        connections=table.whole("connections", 1, 1_000_000, 10_000),
+        feeds=table.whole("feeds", 1, 1_000_000, 100),
+    )
+
+
+def _access_log(table: Table) -> str:
+    access = table.text("access", "stdout")
+    if access in {"stdout", "off"}:
+        return access
+    path = table.document.resolve(access)
+    if path.is_dir() or not path.parent.is_dir():
+        raise table.error("access", f'must be "stdout", "off" or a file in a folder that exists, not {path}')
+    return str(path)

@@ -1,0 +1,123 @@
+"""What the settings file says, as frozen values. Nothing here reads a file or judges a value; `load` did both.
+
+Secrets are kept out of every repr: a `Settings` may be printed or logged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from couchgate.core.policy import Rule
+from couchgate.core.token import TokenRules
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used. Its text is one sentence for a person: file, key, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """One listener: a Twisted endpoint string, "keepalive" or "close", and whether it serves administrators."""
+
+    endpoint: str
+    mode: str
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """`[gate]`. `hosts` are in lower case; an entry with a port ("host:port") fits that port only.
+
+    `state_dir` is absolute. `drain_seconds`: how long a stopping gate waits for exchanges that are still running.
+    """
+
+    listeners: tuple[ListenerSettings, ...]
+    hosts: frozenset[str]
+    state_dir: Path
+    drain_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSettings:
+    """`[upstream.own]`: the name for the calls that the gate makes for itself."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """`[upstream]`: where CouchDB is and how it is told who asks.
+
+    `secure`: by https. `host` has no brackets around an IPv6 address; `authority` is what is sent as `Host`.
+    `auth` is "proxy", "basic", "jwt" or "none". `secret` is there for proxy and jwt, `username` and `password` for
+    basic. `hmac` ("sha256" or "sha1") is the digest of proxy. `connect_seconds` and `first_byte_seconds` bound the
+    wait for a connection and for an answer to begin; `connections` is the most idle ones kept.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    auth: str
+    secret: bytes | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    hmac: str = "sha256"
+    own: OwnSettings | None = None
+    connect_seconds: float = 5.0
+    first_byte_seconds: float = 300.0
+    connections: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerSettings:
+    """One `[[issuers]]` table: how its tokens are judged, and where its keys are.
+
+    `source` is "url" (`keys` is a JWKS address) or "file" (`keys` is an absolute path).
+    """
+
+    rules: TokenRules
+    keys: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorsSettings:
+    """`[cors]`: the origins that a browser may call from, and whether Private Network Access is granted to them."""
+
+    origins: tuple[str, ...] = ()
+    private_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`[limits]`: sizes in bytes, times in seconds. `connections` counts clients, `feeds` open feeds per principal."""
+
+    head_bytes: int = 32768
+    header_count: int = 100
+    body_bytes: int = 4294967296
+    head_seconds: float = 10.0
+    idle_seconds: float = 75.0
+    connections: int = 10000
+    feeds: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole settings file that is valid. `warnings` are sentences for the operator; none of them stops the gate.
+
+    `access_log` is "stdout", "off" or an absolute path. `admin_role` is empty when no role is an administrator's.
+    """
+
+    path: Path
+    gate: GateSettings
+    upstream: UpstreamSettings
+    issuers: tuple[IssuerSettings, ...]
+    cors: CorsSettings
+    rules: tuple[Rule, ...]
+    limits: Limits
+    admin_role: str
+    access_log: str
+    warnings: tuple[str, ...]

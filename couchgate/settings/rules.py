@@ -1,0 +1,88 @@
+"""`[[rules]]`: the policy, judged as text. What a rule means is `core.policy`'s to say.
+
+- A rule that grants `server` names no databases and grants nothing else; every other rule must name some, because one
+  that forgot them should not reach them all.
+- With several issuers a rule says whose people it is for.
+"""
+
+from __future__ import annotations
+
+from couchgate.core.kinds import Kind
+from couchgate.core.policy import Pattern, Rule
+from couchgate.settings.model import IssuerSettings
+from couchgate.settings.reader import Table, clause, nearest, shown
+
+RULE_KEYS = ("issuers", "databases", "roles", "allow")
+KINDS = (Kind.READ, Kind.WRITE, Kind.DESIGN, Kind.SECURITY, Kind.ADMIN, Kind.SERVER)
+
+
+def read_rules(tables: tuple[Table, ...], issuers: tuple[IssuerSettings, ...]) -> tuple[Rule, ...]:
+    """Every rule, in order."""
+    names = tuple(dict.fromkeys(issuer.rules.issuer for issuer in issuers))
+    return tuple(_read_rule(table, names) for table in tables)
+
+
+def _read_rule(table: Table, names: tuple[str, ...]) -> Rule:
+    allow = table.texts("allow")
+    for index, kind in enumerate(allow):
+        if kind not in KINDS:
+            right = f"must be one of {', '.join(KINDS)}, not {shown(kind)}"
+            raise table.error(f"allow[{index}]", right + nearest(kind, KINDS))
+    return Rule(
+        issuers=_issuers(table, names),
+        databases=_databases(table, allow),
+        roles=_roles(table),
+        allow=frozenset(allow),
+    )
+
+
+def _issuers(table: Table, names: tuple[str, ...]) -> frozenset[str]:
+    if not table.has("issuers"):
+        if len(names) > 1:
+            raise table.error("issuers", "is missing; with several issuers a rule must say whose people it is for")
+        return frozenset(names)
+    written = table.texts("issuers")
+    for index, name in enumerate(written):
+        if name not in names:
+            right = f"must be the issuer of one of the [[issuers]], not {shown(name)}"
+            raise table.error(f"issuers[{index}]", right + nearest(name, names))
+    if not written:
+        raise table.error("issuers", "must not be empty: the rule would apply to nobody")
+    return frozenset(written)
+
+
+def _databases(table: Table, allow: tuple[str, ...]) -> tuple[Pattern, ...] | None:
+    if Kind.SERVER in allow:
+        if table.has("databases"):
+            raise table.error("databases", 'must be left out where allow has "server", which is about no database')
+        if len(allow) > 1:
+            raise table.error("allow", 'must hold nothing beside "server"; write a second rule for the rest')
+        return None
+    if not table.has("databases"):
+        raise table.error("databases", 'is missing; it must be a list of patterns such as ["notes-{name}"]')
+    written = table.texts("databases")
+    if not written:
+        raise table.error("databases", 'must not be empty; ["*"] is every database without a _ at its beginning')
+    patterns = []
+    for index, text in enumerate(written):
+        try:
+            pattern = Pattern.parse(text)
+        except ValueError as error:
+            raise table.error(f"databases[{index}]", f"is no pattern that can be used: {clause(error)}") from error
+        if pattern.ambiguous:
+            table.warn(f"databases[{index}]", f"is doubtful: {clause(pattern.ambiguous)}")
+        patterns.append(pattern)
+    return tuple(patterns)
+
+
+def _roles(table: Table) -> frozenset[str] | None:
+    if not table.has("roles"):
+        return None
+    roles = table.texts("roles")
+    if not roles:
+        raise table.error("roles", "must not be empty; leave it out to mean every valid token")
+    for index, role in enumerate(roles):
+        if role.startswith("_") or "," in role or role != role.strip():
+            right = "must have no comma, no _ at its beginning and no white space at its ends: nobody is let have such"
+            raise table.error(f"roles[{index}]", f"{right} a role, {shown(role)}")
+    return frozenset(roles)

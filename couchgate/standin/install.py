@@ -1,0 +1,108 @@
+"""Installing a locked npm package into a directory of its own, once.
+
+A package is a directory with `package.json` and `package-lock.json`; what is installed is exactly what its lock file
+says, and no package's install script runs. An installation is made beside its final place and then renamed, so that
+a half-made one is never taken for whole, and two that are made at once do not meet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+OLDEST_NODE = 18
+NPM_SECONDS = 600
+HERE = Path(__file__).parent
+NEED_NODE = (
+    "Node.js 18 or newer is needed for the stand-in database; "
+    "install it (https://nodejs.org, it brings npm), or name your CouchDB with --upstream URL"
+)
+
+
+class StandinError(Exception):
+    """Why there is no stand-in database: one sentence for a person."""
+
+
+def node() -> str:
+    """The path of a Node.js that is new enough; raises `StandinError`."""
+    found = shutil.which("node")
+    if found is None:
+        raise StandinError(f"{NEED_NODE}.")
+    try:
+        answer = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout  # noqa: S603 (the person's own Node)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StandinError(f"{NEED_NODE}: {found} --version fails.") from error
+    version = re.match(r"v(\d+)\.", answer)
+    if version is None or int(version[1]) < OLDEST_NODE:
+        raise StandinError(f"{NEED_NODE}: {found} is {answer.strip()[:40] or 'of an unknown version'}.")
+    return found
+
+
+def cache_directory(package: Path = HERE) -> Path:
+    """Where `package` is installed for this user: its name and lock file decide, so a new lock is a new place."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    digest = hashlib.sha256()
+    for source in sorted(package.glob("*.js*")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return Path(base) / "couchgate" / f"{package.name}-{digest.hexdigest()[:16]}"
+
+
+def npm_install(target: Path, package: Path = HERE) -> Path:
+    """Install the npm package in the directory `package` into `target`, unless it is there; `target` again.
+
+    Needs the npm registry once. Raises `StandinError`.
+    """
+    if (target / "node_modules").is_dir():
+        return target
+    node()
+    npm = shutil.which("npm")
+    if npm is None:
+        raise StandinError(f"{NEED_NODE}: there is a node, but no npm.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f"{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+        ) as near:
+            made = Path(near) / "package"
+            made.mkdir()
+            for source in package.glob("*.*js*"):
+                shutil.copyfile(source, made / source.name)
+            _npm_ci(npm, made)
+            with contextlib.suppress(OSError):  # somebody else was faster; then that one serves
+                made.rename(target)
+    except OSError as error:
+        raise StandinError(f"The stand-in database cannot be installed in {target}: {error.strerror}.") from error
+    if not (target / "node_modules").is_dir():
+        raise StandinError(f"The stand-in database cannot be installed in {target}: remove that directory first.")
+    return target
+
+
+def _npm_ci(npm: str, directory: Path) -> None:
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
+    try:
+        done = subprocess.run(  # noqa: S603 (the person's own npm, with our lock file)
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=NPM_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StandinError(f"npm did not install the stand-in database within {NPM_SECONDS} s.") from error
+    if done.returncode:
+        said = [line.removeprefix("npm error").strip() for line in done.stderr.splitlines() if line.startswith("npm e")]
+        why = next((line for line in said if line and not line.startswith("code ")), "it does not say why")
+        raise StandinError(f"npm could not install the stand-in database: {why[:300]} (is the npm registry reachable?)")

@@ -1,0 +1,46 @@
+"""`twistd couchgate`: its options, and the service made of them. The only place that takes the global reactor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.cred import strcred
+from twisted.python import usage
+
+from couchgate.settings import SettingsError, load
+
+
+class Options(usage.Options, strcred.AuthOptionMixin):  # type: ignore[misc]  # both are untyped
+    """The command line of `twistd couchgate`; a flag overrides the same key of the settings file."""
+
+    synopsis = "[--config FILE] [--listen ENDPOINT] [--upstream URL] [--mode MODE]"
+    longdesc = "An authenticating reverse proxy in front of Apache CouchDB. Try 'couchgate demo' first."
+    optParameters = [  # noqa: RUF012  # Twisted's convention
+        ["config", "c", "couchgate.toml", "The settings file (TOML)."],
+        ["listen", "l", None, "A Twisted endpoint to listen on, instead of [gate] listen."],
+        ["mode", "m", None, "keepalive or close, instead of [gate] mode."],
+        ["upstream", "u", None, "CouchDB's URL, instead of [upstream] url."],
+        ["access-log", None, None, "stdout, off or a path, instead of [log] access."],
+    ]
+    supportedInterfaces = ()
+
+    def postOptions(self) -> None:
+        """Read the settings. Wrong ones end the program with one sentence (SystemExit)."""
+        flags = {"listen": "gate.listen", "mode": "gate.mode", "upstream": "upstream.url", "access-log": "log.access"}
+        overrides = {key: str(self[flag]) for flag, key in flags.items() if self[flag] is not None}
+        try:
+            self.settings = load(Path(self["config"]), overrides)
+        except SettingsError as error:
+            raise SystemExit(f"couchgate: {error}") from None
+
+
+def makeService(options: Options) -> IService:
+    """The gate as a Twisted service."""
+    from twisted.internet import reactor  # noqa: PLC0415, TID251  # here and nowhere else: --reactor was obeyed by now
+
+    from couchgate.service import GateService  # noqa: PLC0415  # after the reactor is chosen
+
+    service: Any = GateService(options.settings, reactor)
+    return service  # type: ignore[no-any-return]  # zope's interface

@@ -1,0 +1,66 @@
+"""Asks whether CouchDB answers, over the same pool as real requests."""
+
+from __future__ import annotations
+
+from twisted.internet import defer
+
+from couchgate.core.errors import GateError
+from couchgate.core.message import ResponseHead
+from couchgate.upstream.connection import UpstreamConnection
+from couchgate.upstream.pool import UpstreamPool
+
+
+class Probe:
+    """One `GET /`, as an exchange. `answer` fires with None if CouchDB answered, else with a sentence."""
+
+    def __init__(self, pool: UpstreamPool, head: bytes) -> None:
+        self._head = head
+        self._connection: UpstreamConnection | None = None
+        self._status = 0
+        self._connecting: defer.Deferred[None] | None = None
+        self.answer: defer.Deferred[str | None] = defer.Deferred(self._cancelled)
+        self._connecting = pool.acquire(self, fresh=True)
+
+    def _cancelled(self, _: object) -> None:
+        if self._connection is not None:
+            self._connection.abandon()
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+    def _tell(self, problem: str | None) -> None:
+        self._connection = None
+        if not self.answer.called:
+            self.answer.callback(problem)
+
+    def upstream_connected(self, connection: UpstreamConnection) -> None:
+        """Ask."""
+        self._connection = connection
+        connection.begin(self, b"GET", self._head, complete=True)
+
+    def response_begun(self, head: ResponseHead, data: bytes, *, done: bool) -> None:
+        """CouchDB answers."""
+        self._status = head.status
+        self.response_data(data, done=done)
+
+    def response_data(self, data: bytes, *, done: bool) -> None:  # noqa: ARG002  # the words do not matter
+        """CouchDB goes on answering."""
+        if done:
+            self._tell(None if self._status < 500 else f"CouchDB answers with status {self._status}.")
+
+    def upstream_failed(self, error: GateError, *, stale: bool) -> None:  # noqa: ARG002  # never stale: it is fresh
+        """CouchDB does not answer."""
+        self._tell(error.reason)
+
+    def upstream_drained(self) -> None:
+        """Nothing more is sent."""
+
+
+async def probe(pool: UpstreamPool, authority: str, clock: object, seconds: float = 2.0) -> str | None:
+    """None if CouchDB answers `GET /` within `seconds`, else one sentence."""
+    head = b"GET / HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % authority.encode("ascii")
+    asked = Probe(pool, head).answer
+    asked.addTimeout(seconds, clock)  # type: ignore[arg-type]  # an IReactorTime
+    try:
+        return await asked
+    except defer.TimeoutError:
+        return f"CouchDB did not answer within {seconds:g} seconds."

@@ -1,0 +1,1 @@
+"""The reactor's face: connections of clients, the Resource tree, and the relay to CouchDB."""

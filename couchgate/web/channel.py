@@ -1,0 +1,349 @@
+"""One connection of a client: bytes in, requests out, answers back in order.
+
+A connection serves one request at a time. What a client sends ahead stays bytes until its turn, and is not even read
+once it passes the size of a head. The head alone decides: `_start` walks the Resource tree before a byte of the body
+is read or `100 Continue` is said. After an answer that leaves a body unread the connection is closed for writing and
+the rest is thrown away for a moment, because closing with unread bytes would send RST and destroy the answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import protocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
+from twisted.internet.main import CONNECTION_LOST
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from couchgate.core.errors import BodyTooLarge, GateError, InternalError, RequestTimeout, Unavailable
+from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, Peer, RequestHead
+from couchgate.core.rewrite import named_hop_by_hop
+from couchgate.http1.requests import BodyReader, take_head
+from couchgate.outlet import Outlet
+from couchgate.web.request import BodySink, ClientRequest
+
+if TYPE_CHECKING:
+    from couchgate.web.site import GateSite
+
+DISCARD_BYTES = 1 << 20
+DISCARD_SECONDS = 2.0
+HALF_CLOSED_SECONDS = 30.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
+
+
+@implementer(IHalfCloseableProtocol)
+class GateChannel(protocol.Protocol):
+    """The server's side of one client connection."""
+
+    log = Logger()
+
+    def __init__(self, site: GateSite, address: str) -> None:
+        self.site = site
+        self.peer = Peer.of(address, secure=False)
+        self._buffer = b""
+        self._request: ClientRequest | None = None
+        self._body: BodyReader | None = None
+        self._reading_body = False
+        self._taking = False
+        self._paused = False
+        self._half_closed = False
+        self._discarded = -1  # bytes thrown away since the connection began to close; -1: it does not
+        self._since = 0.0  # when the present wait began, by the site's coarse clock
+        self._outlet: Any = None
+
+    # -- the transport's side
+
+    def connectionMade(self) -> None:
+        """A client has connected."""
+        transport: Any = self.transport
+        self._since = self.site.tick
+        self._outlet = Outlet(transport, self)
+        if self.peer.address:
+            transport.setTcpNoDelay(True)
+        if ISSLTransport.providedBy(transport):
+            self.peer = Peer.of(self.peer.address, secure=True)
+        if not self.site.opened(self):
+            self._refuse_unread(Unavailable("The gate has no connection to spare.", code="connections", retry_after=1))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._discarded >= 0:
+            self._discarded += len(data)
+            if self._discarded > DISCARD_BYTES:
+                self.abort()
+            return
+        if self._buffer:
+            data = self._buffer + data
+        if self._request is None:
+            self._take(data)
+            return
+        self._buffer = data
+        if self._reading_body:
+            self._feed_body()
+        elif len(data) > self.site.limits.head_bytes:
+            self.pause()
+
+    def _take(self, data: bytes) -> None:
+        """Serve the requests at the front of `data`, one after another, as long as they are answered at once."""
+        self._taking = True
+        limits = self.site.limits
+        while True:
+            try:
+                taken = take_head(data, limits.head_bytes, limits.header_count)
+            except GateError as error:
+                self._buffer = b""
+                self._refuse_unread(error)
+                break
+            if taken is None:
+                if not self._buffer:
+                    self._since = self.site.tick
+                self._buffer = data
+                if self._half_closed:
+                    self._outlet.close()
+                break
+            head, used = taken
+            self._buffer = data = data[used:]
+            self._start(head)
+            if self._request is not None or self._discarded >= 0 or not data or self._outlet.blocked:
+                break
+        self._taking = False
+
+    def _start(self, head: RequestHead) -> None:
+        """The head is complete: find the Resource and let it decide."""
+        site = self.site
+        connection = head.fields.first(b"connection")
+        keep = site.keepalive and head.version == 11 and not site.draining
+        if connection is not None and keep and b"close" in named_hop_by_hop(head.fields.all(b"connection")):
+            keep = False
+        request = ClientRequest(self, head, site.wall(), keep=keep)
+        self._request = request
+        self._since = site.tick
+        self._body = None if head.framing is NO_BODY else BodyReader(head.framing)
+        self._reading_body = False
+        try:
+            if head.framing.length > site.limits.body_bytes:
+                raise BodyTooLarge(f"The body is longer than {site.limits.body_bytes} bytes.")  # noqa: TRY301
+            site.render(request)
+        except GateError as error:
+            request.lines = request.lines or site.gate.cors_lines(head.fields)
+            request.refuse(error)
+        except Exception:  # fail closed: whatever went wrong, nothing more is done for this request
+            self.fault(request, Failure())
+
+    def serves(self, request: ClientRequest) -> bool:
+        """Whether `request` is the present one."""
+        return self._request is request
+
+    def drain(self) -> None:
+        """The gate shuts down: close as soon as nothing is under way."""
+        request = self._request
+        if request is not None:
+            request.keep = False
+        elif self._discarded < 0:
+            self._outlet.close()
+
+    def fault(self, request: ClientRequest, reason: Failure) -> None:
+        """A fault of the gate itself: log it, answer 500."""
+        self.log.failure("A request failed inside the gate", failure=reason)
+        if self._request is request:
+            sink, request.sink = request.sink, None
+            if sink is not None:
+                sink.client_gone()
+            request.refuse(InternalError("The gate failed to handle this request; its log says why."))
+
+    def _refuse_unread(self, error: GateError) -> None:
+        """Answer what could not be read as a request, and close."""
+        request = ClientRequest(self, _UNREADABLE, self.site.wall(), keep=False)
+        request.endpoint = "unread"
+        self._request = request
+        self._body = BodyReader(UNTIL_CLOSE)
+        request.refuse(error)
+
+    # -- the body
+
+    @property
+    def body_complete(self) -> bool:
+        """Whether the present request's body was read to its end."""
+        return self._body is None or self._body.done
+
+    def read_body(self, sink: BodySink) -> None:
+        """Deliver the body of the present request to `sink`, which has been told to everybody as `request.sink`."""
+        request = self._request
+        if request is None:
+            return
+        if self._body is None:
+            sink.body_done()
+            return
+        self._reading_body = True
+        if not self._buffer and self.site.keepalive and request.head.version == 11:
+            expect = request.head.fields.first(b"expect")
+            if expect is not None and expect.lower() == b"100-continue":
+                self._outlet.write(_CONTINUE)
+        if self._buffer:
+            self._feed_body()
+
+    def _feed_body(self) -> None:
+        request, body = self._request, self._body
+        data, self._buffer = self._buffer, b""
+        if request is None or body is None or request.sink is None:
+            return
+        self._since = self.site.tick
+        sink = request.sink
+        try:
+            piece = body.feed(data)
+            if body.size > self.site.limits.body_bytes:
+                raise BodyTooLarge(f"The body is longer than {self.site.limits.body_bytes} bytes.")  # noqa: TRY301
+        except GateError as error:
+            self._reading_body = False
+            sink.body_failed(error)
+            return
+        request.received = body.size
+        try:
+            if piece:
+                sink.body_data(piece)
+            if body.done and self._request is request and self._reading_body:
+                self._reading_body = False
+                self._buffer = body.rest
+                sink.body_done()
+        except Exception:  # fail closed, as in _start
+            self.fault(request, Failure())
+
+    def pause(self) -> None:
+        """Read nothing more from the client for now."""
+        if not self._paused:
+            self._paused = True
+            transport: Any = self.transport
+            transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self._since = self.site.tick
+            if not self._half_closed:
+                transport: Any = self.transport
+                transport.resumeProducing()
+
+    # -- the answer
+
+    def write(self, data: bytes) -> bool:
+        """Send part of an answer. False: wait for `client_drained`."""
+        if self._outlet.write(data):
+            return True
+        self._since = self.site.tick
+        return False
+
+    def answered(self, request: ClientRequest) -> None:
+        """The answer to `request` is complete, or broken off for good."""
+        if self._request is not request:
+            return
+        self._request = None
+        request.sink = None
+        self._reading_body = False
+        self._since = self.site.tick
+        self.site.finished(request)
+        if not request.keep or not self.body_complete:
+            self._close_politely()
+            return
+        self._body = None
+        if self._taking:
+            return
+        if self._paused:
+            self.resume()
+        if self._buffer and not self._outlet.blocked:
+            self._take(self._buffer)
+        elif self._half_closed:
+            self._outlet.close()
+
+    def _close_politely(self) -> None:
+        unread = bool(self._buffer) or not self.body_complete
+        self._buffer = b""
+        if self._half_closed or not unread:
+            self._outlet.close()
+            return
+        self._discarded = 0
+        self.resume()
+        if not self._outlet.blocked:
+            self._outlet.close_write()
+
+    def drained(self) -> None:
+        """The client takes data again."""
+        request = self._request
+        self._since = self.site.tick
+        if request is not None:
+            if request.sink is not None:
+                request.sink.client_drained()
+        elif self._discarded >= 0:
+            self._outlet.close_write()
+        elif self._buffer:
+            self._take(self._buffer)
+
+    def abort(self) -> None:
+        """Cut the connection (RST), so that nothing half-sent looks whole."""
+        transport: Any = self.transport
+        transport.abortConnection()
+        self._leave()
+
+    # -- the end
+
+    def _leave(self) -> None:
+        """Nobody listens any more: end what is done for the present request."""
+        request, self._request = self._request, None
+        if request is None:
+            return
+        sink, request.sink = request.sink, None
+        if request.code == "forwarded":
+            request.code = "client_gone"
+        self.site.finished(request)
+        if sink is not None:
+            sink.client_gone()
+
+    def readConnectionLost(self) -> None:
+        """The client has closed its side (IHalfCloseableProtocol): a shell that pipes, or one that has left."""
+        self._half_closed = True
+        request = self._request
+        if request is None:
+            self._outlet.close()
+        elif not self.body_complete or self.site.is_feed(request):
+            # A cut body will never be whole, and a feed has no end to wait for.
+            self.abort()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed (IHalfCloseableProtocol); the client's follows."""
+
+    def connectionLost(self, reason: Failure = Failure(CONNECTION_LOST)) -> None:  # noqa: ARG002, B008  # Twisted's
+        """The connection is gone."""
+        self.site.closed(self)
+        self._leave()
+        self._buffer = b""
+
+    def sweep(self, now: float) -> None:
+        """End waits that take too long; called about twice a second with the site's coarse clock."""
+        waited = now - self._since
+        limits = self.site.limits
+        if self._discarded >= 0:
+            if waited > DISCARD_SECONDS:
+                self.abort() if self._outlet.blocked else self._outlet.close()
+        elif self._request is None:
+            if self._buffer:
+                if waited > limits.head_seconds:
+                    self._buffer = b""
+                    self._refuse_unread(RequestTimeout("The head of the request did not come in time."))
+            elif waited > limits.idle_seconds:
+                self._outlet.close()
+        elif self._outlet.blocked or (self._half_closed and waited > HALF_CLOSED_SECONDS):
+            if waited > limits.idle_seconds:
+                self.abort()
+        elif self._reading_body and not self._paused and waited > limits.idle_seconds:
+            sink = self._request.sink
+            self._reading_body = False
+            if sink is not None:
+                sink.body_failed(RequestTimeout("The body of the request did not come in time."))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._request is None

@@ -1,0 +1,220 @@
+"""What all client connections of one listener share: the limits, the coarse clock, the tree, the open feeds.
+
+Timers: one sweep twice a second looks at every connection and every feed; nothing is armed per request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any, Protocol
+
+from twisted.internet import defer, protocol, task
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.web.resource import IResource
+
+from couchgate.core.gate import Gate
+from couchgate.core.rewrite import lines_of
+from couchgate.core.target import classify
+from couchgate.web.channel import GateChannel
+from couchgate.web.request import ClientRequest
+
+SWEEP_SECONDS = 0.5
+
+
+class Limits(Protocol):
+    """The part of the settings' limits that connections obey."""
+
+    @property
+    def head_bytes(self) -> int: ...
+    @property
+    def header_count(self) -> int: ...
+    @property
+    def body_bytes(self) -> int: ...
+    @property
+    def head_seconds(self) -> float: ...
+    @property
+    def idle_seconds(self) -> float: ...
+    @property
+    def connections(self) -> int: ...
+    def is_feed(self, request: ClientRequest) -> bool:
+        """Whether the answer to `request` is an open feed."""
+        return request.sink in self._feeds
+
+    @property
+    def feeds(self) -> int: ...
+
+
+class Feed(Protocol):
+    """A `_changes` answer that stays open."""
+
+    expires: float
+
+    def end(self) -> None:
+        """End it as soon as it can end well, or cut it after a short while."""
+
+    def sweep(self, now: float) -> None:
+        """Time has passed."""
+
+
+class GateSite(protocol.Factory):
+    """The listener's factory. `mode` is "keepalive" or "close"; `wall` gives seconds since the epoch."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        gate: Gate,
+        root: IResource,
+        limits: Limits,
+        *,
+        mode: str,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        log: Callable[[ClientRequest], None] | None = None,
+    ) -> None:
+        self.gate = gate
+        self.root = root
+        self.limits = limits
+        self.keepalive = mode == "keepalive"
+        self.wall = wall
+        self.tick = clock.seconds()
+        self.date = b""
+        self.draining = False
+        self._clock = clock
+        self._log = log
+        self._channels: set[GateChannel] = set()
+        self._feeds: dict[Feed, str] = {}
+        self._feed_counts: dict[str, int] = {}
+        self._sweeping = task.LoopingCall(self.sweep)
+        self._sweeping.clock = clock
+        self._empty: defer.Deferred[None] | None = None
+
+    # -- the listener's life
+
+    def doStart(self) -> None:
+        """The first port listens."""
+        if not self.numPorts:
+            self._sweeping.start(SWEEP_SECONDS).addErrback(self._sweep_failed)
+        super().doStart()
+
+    def doStop(self) -> None:
+        """No port listens any more; connections may still be open, so the sweep goes on until the drain is over."""
+        super().doStop()
+
+    @staticmethod
+    def _sweep_failed(reason: Any) -> None:
+        GateChannel.log.failure("The sweep failed: time limits are no longer kept", failure=reason)
+
+    def buildProtocol(self, addr: IAddress) -> GateChannel:
+        """A client has connected from `addr`."""
+        return GateChannel(self, getattr(addr, "host", "") or "")
+
+    def opened(self, channel: GateChannel) -> bool:
+        """Count a connection in; False if there are too many."""
+        self._channels.add(channel)
+        return len(self._channels) <= self.limits.connections
+
+    def closed(self, channel: GateChannel) -> None:
+        """Count a connection out."""
+        self._channels.discard(channel)
+        if not self._channels and self._empty is not None:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._channels)
+
+    def drain(self, seconds: float) -> defer.Deferred[None]:
+        """Serve what is under way, end feeds well, close; after `seconds` cut what is left."""
+        self.draining = True
+        for feed in list(self._feeds):
+            feed.end()
+        for channel in list(self._channels):
+            channel.drain()
+        empty: defer.Deferred[None] = defer.Deferred()
+        if self._channels:
+            self._empty = empty
+            late = self._clock.callLater(seconds, self._cut)  # type: ignore[attr-defined]  # IReactorTime has it
+            empty.addBoth(lambda result: (late.cancel() if late.active() else None, result)[1])
+        else:
+            empty.callback(None)
+        return empty.addCallback(self._stop_sweeping)
+
+    def _cut(self) -> None:
+        for channel in list(self._channels):
+            channel.abort()
+
+    def _stop_sweeping(self, result: None) -> None:
+        if self._sweeping.running:
+            self._sweeping.stop()
+
+    def sweep(self) -> None:
+        """Look at every wait."""
+        self.tick = now = self._clock.seconds()
+        wall = self.wall()
+        self.date = formatdate(wall, usegmt=True).encode()
+        for channel in list(self._channels):
+            channel.sweep(now)
+        for feed in list(self._feeds):
+            if wall >= feed.expires:
+                feed.end()
+            feed.sweep(now)
+
+    # -- requests
+
+    def render(self, request: ClientRequest) -> None:
+        """Decide what can be decided without a token, then let the tree's Resource answer. Raises GateError."""
+        head = request.head
+        screen = self.gate.screen(head)
+        request.lines = screen.lines
+        if screen.preflight:
+            status, pairs = self.gate.preflight(head)
+            request.code = "preflight" if status < 400 else "preflight_refused"
+            request.endpoint = "preflight"
+            request.lines = b""
+            request.respond(status, lines_of(pairs))
+            return
+        target = classify(head.method, head.target)
+        request.endpoint = target.endpoint
+        resource: Any = self.root
+        for segment in target.segments:
+            if resource.isLeaf:
+                break
+            resource = resource.getChildWithDefault(segment, request)
+        resource.render(request)
+
+    def finished(self, request: ClientRequest) -> None:
+        """The answer to `request` has ended, well or not."""
+        if self._log is not None:
+            self._log(request)
+
+    def add_feed(self, feed: Feed, principal: str) -> bool:
+        """Count a feed in; False if this principal has too many."""
+        count = self._feed_counts.get(principal, 0)
+        if count >= self.limits.feeds:
+            return False
+        self._feed_counts[principal] = count + 1
+        self._feeds[feed] = principal
+        return True
+
+    def remove_feed(self, feed: Feed) -> None:
+        """Count a feed out."""
+        principal = self._feeds.pop(feed, None)
+        if principal is not None:
+            count = self._feed_counts[principal] - 1
+            if count:
+                self._feed_counts[principal] = count
+            else:
+                del self._feed_counts[principal]
+
+    def is_feed(self, request: ClientRequest) -> bool:
+        """Whether the answer to `request` is an open feed."""
+        return request.sink in self._feeds
+
+    @property
+    def feeds(self) -> int:
+        """How many feeds are open."""
+        return len(self._feeds)

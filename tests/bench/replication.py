@@ -1,0 +1,56 @@
+"""PouchDB replicating through the gate and directly, in pairs: the time that the gate adds for a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+
+from .bench import Bench, Row
+from .gates import Setting, couchgate
+from .processes import LOAD_CORE, Process, free_port, need
+
+_HERE = Path(__file__).parent
+_CLIENT = _HERE.parent / "integration" / "node"
+
+
+def replication(bench: Bench) -> list[Row]:
+    """A pull and a push of 2,000 documents, through the gate against direct: the median of the pairs' ratios."""
+    node = need("node", "nodejs npm")
+    server = _standin_server()
+    if not (_CLIENT / "node_modules").exists():
+        bench.say("npm ci for PouchDB")
+        subprocess.run([need("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=_CLIENT, check=True)
+    effort = bench.effort
+    bench.say(f"replication, {effort.pairs} pairs of {effort.documents} documents")
+    port = free_port()
+    folder = bench.folder / "replication"
+    folder.mkdir()
+    standin = Process([node, str(server), str(port)], core=LOAD_CORE, log=folder / "standin.log", ports=(port,))
+    try:
+        gate = couchgate(Setting(folder, port, bench.tokens), auth="none")
+        try:
+            urls = [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{gate.ports['keepalive']}"]
+            counts = [str(effort.pairs), str(effort.documents)]
+            done = subprocess.run(
+                [node, str(_HERE / "replicate.mjs"), str(_CLIENT), *urls, bench.tokens.good[0], *counts],
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+                preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
+            )
+        finally:
+            gate.process.stop()
+    finally:
+        standin.stop()
+    if done.returncode:
+        raise RuntimeError(f"replicate.mjs: {done.stderr[-2000:]}")
+    pairs = json.loads(done.stdout)
+    value = statistics.median(through / direct for direct, through in pairs)
+    direct, through = (statistics.median(column) for column in zip(*pairs, strict=True))
+    detail = f"direct {direct:.2f} s, through the gate {through:.2f} s; PouchDB and the stand-in database share core 1"
+    title = f"PouchDB replication of {effort.documents:,} documents, against direct (median of {effort.pairs} pairs)"
+    return [Row(title, value, "×", 1.05, 1.03, False, detail)]

@@ -1,0 +1,64 @@
+"""A token sits in one Authorization field or nowhere."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from couchgate.core.credential import bearer
+from couchgate.core.errors import BadRequest, GateError, Unauthorized
+from couchgate.core.message import Fields
+
+
+def test_no_field_is_no_token():
+    """Without an Authorization field there is no token, whatever else the request holds."""
+    assert bearer(Fields.of((b"Cookie", b"AuthSession=x"), (b"Proxy-Authorization", b"Bearer x"))) is None
+
+
+@pytest.mark.parametrize("value", [b"Bearer a.b-c_d~e+f/g==", b"bEARER a.b-c_d~e+f/g==", b"Bearer   a.b-c_d~e+f/g=="])
+def test_the_token_is_what_follows_the_scheme(value):
+    """The scheme is read in any case, with any number of spaces behind it."""
+    assert bearer(Fields.of((b"AUTHORIZATION", value))) == b"a.b-c_d~e+f/g=="
+
+
+def test_two_fields_are_refused():
+    """Two Authorization fields are a 400, even if they are the same."""
+    with pytest.raises(BadRequest) as caught:
+        bearer(Fields.of((b"Authorization", b"Bearer x"), (b"authorization", b"Bearer x")))
+    assert caught.value.code == "credential_duplicate"
+
+
+@pytest.mark.parametrize("value", [b"Basic ZXZpbDpldmls", b"", b"Bearerx y", b"Bearer\tx", b" Bearer x", b"\x00"])
+def test_another_scheme_is_refused(value):
+    """Whatever does not use the scheme Bearer is a 401 that offers Bearer."""
+    with pytest.raises(Unauthorized) as caught:
+        bearer(Fields.of((b"Authorization", value)))
+    assert caught.value.code == "token_scheme"
+    assert caught.value.headers[0][1].startswith(b"Bearer")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"Bearer", b"Bearer ", b"Bearer a b", b"Bearer a,b", b"Bearer =a", b"Bearer a\x00", b"Bearer a ", b"Bearer \xff"],
+)
+def test_a_malformed_token_is_refused(value):
+    """What follows the scheme must be one token68."""
+    with pytest.raises(Unauthorized) as caught:
+        bearer(Fields.of((b"Authorization", value)))
+    assert caught.value.code == "token_malformed"
+
+
+@given(st.lists(st.binary(max_size=40), max_size=3), st.sampled_from([b"", b"Bearer ", b"Basic "]))
+def test_hostile_fields_give_a_token_or_a_refusal_that_tells_nothing(values, scheme):
+    """Only a GateError is raised, and its text does not depend on the bytes that were sent."""
+    try:
+        token = bearer(Fields.of(*((b"Authorization", scheme + value) for value in values)))
+    except GateError as error:
+        assert error.reason in {
+            "A request may have one Authorization field.",
+            "The Authorization field must use the scheme Bearer.",
+            "The Authorization field holds no well-formed token.",
+        }
+    else:
+        assert token is None or (scheme + values[0]).endswith(token)

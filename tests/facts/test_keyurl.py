@@ -1,0 +1,421 @@
+"""Keys by URL: when they are loaded, and what a server may do."""
+
+import gzip
+import json
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import CancelledError, gatherResults
+from twisted.web.client import BrowserLikePolicyForHTTPS
+from zope.interface.verify import verifyObject
+
+from couchgate.facts.bounded import bounded_agent
+from couchgate.facts.keyurl import UrlKeys
+from couchgate.interfaces import IKeySource
+
+
+@pytest.fixture
+def changes():
+    return []
+
+
+@pytest.fixture
+def open_source(reactor, clock, changes):
+    """Makes sources whose time is the test's, but whose connections are real."""
+    sources = []
+
+    def opened(url, **options):
+        agent = bounded_agent(reactor, options.get("max_bytes", 1 << 20))
+        source = UrlKeys(url, ("ES256",), agent, clock, **options)
+        source.changed = lambda: changes.append(source.current())
+        sources.append(source)
+        return source
+
+    yield opened
+    for source in sources:
+        source.stop()
+    assert clock.getDelayedCalls() == []
+
+
+def pause(clock):
+    """In how many seconds the next load is due."""
+    (call,) = clock.getDelayedCalls()
+    return call.getTime() - clock.seconds()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://id.example.com/jwks",
+        "http://127.0.0.1.example.com/jwks",
+        "http://localhost.example.com/jwks",
+        "http://10.0.0.1/jwks",
+        "ftp://127.0.0.1/jwks",
+        "file:///etc/passwd",
+        "https:///jwks",
+        "//id.example.com/jwks",
+        "https://me:hunter2@id.example.com/jwks",
+        "https://id.example.com/j wks",
+        "https://id.example.com/j\nwks",
+        "https://idé.example.com/jwks",
+        "",
+    ],
+)
+def test_keys_come_by_https_only_or_from_this_machine(url, open_source):
+    """A URL that somebody on the way could answer is refused, and a password in it is not repeated."""
+    with pytest.raises(ValueError, match="the URL of the keys must") as refusal:
+        open_source(url)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "idp.localhost"])
+def test_http_is_allowed_on_loopback(host, open_source):
+    """Loopback names and addresses may be asked by http."""
+    assert open_source(f"http://{host}:8080/jwks").description == f"http://{host}:8080/jwks"
+
+
+def test_it_is_a_key_source_that_hides_the_query(open_source):
+    """A UrlKeys provides IKeySource, and its description leaves out the query, which may hold a secret."""
+    source = open_source("https://id.example.com/jwks?key=hunter2")
+    assert verifyObject(IKeySource, source)
+    assert source.description == "https://id.example.com/jwks"
+
+
+@ensureDeferred
+async def test_the_set_is_loaded_at_start(server, open_source, changes):
+    """`start` fires when the keys are there."""
+    source = open_source(server.url)
+    assert source.current() is None
+    await source.start()
+    assert source.current().find("one", "ES256")
+    assert source.problem is None
+    assert changes == [source.current()]
+
+
+@ensureDeferred
+async def test_a_rotated_key_is_loaded_at_once(server, open_source, clock, make, changes):
+    """An unknown key makes the source load the new set, once the cool-down is over."""
+    source = open_source(server.url, cooldown=30)
+    await source.start()
+    server.body = make.jwks("two")
+    clock.advance(30)
+    await source.refresh("two")
+    assert source.current().find("two", "ES256")
+    assert not source.current().find("one", "ES256")
+    assert changes == [changes[0], source.current()]
+
+
+@ensureDeferred
+async def test_unknown_keys_share_one_load(server, open_source, clock, make):
+    """A hundred tokens with unknown keys at the same time cost one request, and all wait for it."""
+    source = open_source(server.url)
+    await source.start()
+    server.body = make.jwks("two")
+    clock.advance(30)
+    waits = [source.refresh(f"kid-{number}") for number in range(100)]
+    assert not any(wait.called for wait in waits)
+    await gatherResults(waits)
+    assert len(server.requests) == 2
+    assert source.current().find("two", "ES256")
+
+
+@ensureDeferred
+async def test_the_cool_down_holds(server, open_source, clock):
+    """Within the cool-down after a load no unknown key costs a request."""
+    source = open_source(server.url, cooldown=30)
+    await source.start()
+    clock.advance(29.9)
+    assert source.refresh("made up").called
+    clock.advance(0.1)
+    await source.refresh("made up")
+    assert source.refresh("made up").called
+    assert len(server.requests) == 2
+
+
+@ensureDeferred
+async def test_who_gives_up_leaves_the_load_to_the_others(server, open_source):
+    """Cancelling one wait neither ends the load nor the other waits."""
+    source = open_source(server.url)
+    first, second = source.start(), source.refresh("one")
+    first.cancel()
+    with pytest.raises(CancelledError):
+        await first
+    await second
+    assert source.current().find("one", "ES256")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 600),
+        ({"Cache-Control": "public, max-age=3600"}, 3600),
+        ({"Cache-Control": "MAX-AGE = 3600"}, 3600),
+        ({"Cache-Control": 'max-age="3600"'}, 3600),
+        ({"Cache-Control": "max-age=3600, max-age=120"}, 120),
+        ({"Cache-Control": "max-age=3600", "Age": "3000"}, 600),
+        ({"Cache-Control": "max-age=3600", "Age": "9999"}, 60),
+        ({"Cache-Control": "max-age=3600", "Age": "x"}, 3600),
+        ({"Cache-Control": "max-age=0"}, 60),
+        ({"Cache-Control": "max-age=9999999999"}, 86400),
+        ({"Cache-Control": "max-age=" + "9" * 5000}, 600),
+        ({"Cache-Control": "max-age=-1"}, 600),
+        ({"Cache-Control": "s-maxage=3600"}, 600),
+        ({"Cache-Control": "no-store"}, 60),
+        ({"Cache-Control": "no-cache, max-age=3600"}, 60),
+    ],
+)
+@ensureDeferred
+async def test_cache_control_says_when_to_load_again_within_bounds(server, open_source, clock, headers, expected):
+    """The next load is due when the server says, but in a minute at the earliest and in a day at the latest."""
+    server.headers = headers
+    await open_source(server.url).start()
+    assert pause(clock) == expected
+
+
+@ensureDeferred
+async def test_the_set_is_loaded_again_when_it_is_due(server, open_source, clock, make):
+    """A new set comes in without any token asking for it, and the schedule goes on."""
+    source = open_source(server.url)
+    await source.start()
+    server.body = make.jwks("two")
+    arrival = server.arrival()
+    clock.advance(600)
+    await arrival
+    await source.refresh(None)
+    assert source.current().find("two", "ES256")
+    assert pause(clock) == 600
+
+
+@ensureDeferred
+async def test_the_same_set_again_is_no_change(server, open_source, clock, changes):
+    """The set keeps its identity while the server sends the same bytes."""
+    source = open_source(server.url)
+    await source.start()
+    good = source.current()
+    clock.advance(30)
+    await source.refresh("two")
+    assert source.current() is good
+    assert changes == [good]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "said"),
+    [
+        (200, {"Content-Type": "text/html"}, b"<html>Sign in to the Wi-Fi</html>", "no keys to use"),
+        (200, {}, b"", "no keys to use"),
+        (200, {}, b'{"keys": []}', "no keys to use"),
+        (200, {}, b"[" * 100_000, "no keys to use"),
+        (200, {}, b"\xff\xfe", "no keys to use"),
+        (200, {}, json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0" * 8}]}).encode(), "no keys to use"),
+        (204, {}, b"", "status 204"),
+        (404, {}, b"{}", "status 404"),
+        (500, {}, b"{}", "status 500"),
+        (302, {"Location": "http://169.254.169.254/"}, b"", "redirect (302)"),
+        (308, {"Location": "/elsewhere"}, b"", "redirect (308)"),
+        (200, {"Content-Encoding": "gzip"}, gzip.compress(b" " * 50_000_000), "content coding"),
+        (200, {}, b" " * (1 << 20) + b" ", "longer than 1048576 bytes"),
+    ],
+)
+@ensureDeferred
+async def test_a_lying_server_changes_nothing(server, open_source, clock, log_events, status, headers, body, said):
+    """Whatever the server sends instead of keys: the old ones stay, one line says why, and it is asked again soon."""
+    source = open_source(server.url)
+    await source.start()
+    good = source.current()
+    server.status, server.headers, server.body = status, headers, body
+    for _ in range(3):
+        clock.advance(30)
+        await source.refresh("two")
+    assert source.current() is good
+    assert said in source.problem
+    assert server.url in source.problem
+    assert [event["problem"] for event in log_events if "problem" in event] == [source.problem]
+    assert pause(clock) == 8
+
+
+@ensureDeferred
+async def test_a_redirect_is_not_followed(server, open_source):
+    """A redirect back to the same server is not followed either."""
+    server.status, server.headers = 302, {"Location": server.url}
+    await open_source(server.url).start()
+    assert len(server.requests) == 1
+
+
+@ensureDeferred
+async def test_no_cookie_is_sent_back(server, open_source, clock):
+    """A cookie that the server sets does not come with the next load."""
+    server.headers = {"Set-Cookie": "track=1"}
+    source = open_source(server.url)
+    await source.start()
+    clock.advance(30)
+    await source.refresh("two")
+    assert len(server.requests) == 2
+    assert not any(request.requestHeaders.hasHeader("cookie") for request in server.requests)
+
+
+@ensureDeferred
+async def test_a_server_that_is_down_is_asked_again_with_growing_pauses(server, open_source, clock, make):
+    """While nothing listens the pauses double up to a minute; the keys count as soon as it answers."""
+    port = server.port.getHost().port
+    await server.port.stopListening()
+    source = open_source(server.url)
+    await source.start()
+    pauses = [pause(clock)]
+    for _ in range(7):
+        clock.advance(pauses[-1])
+        await source.refresh(None)
+        pauses.append(pause(clock))
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert source.current() is None
+    assert "no answer" in source.problem
+    server.port = server.port.reactor.listenTCP(port, server.port.factory, interface="127.0.0.1")
+    clock.advance(60)
+    await source.refresh(None)
+    assert source.current().find("one", "ES256")
+    assert source.problem is None
+    assert pause(clock) == 600
+
+
+@ensureDeferred
+async def test_a_silent_server_is_given_up_in_time(server, open_source, clock, make):
+    """A server that takes the request and never answers is left after the time limit, and its connection is cut."""
+    server.body = make.SILENT
+    source = open_source(server.url, seconds=10)
+    arrival, started = server.arrival(), source.start()
+    await arrival
+    clock.advance(9.9)
+    assert not started.called
+    clock.advance(0.1)
+    await started
+    assert "within 10 seconds" in source.problem
+    await server.gone
+
+
+@ensureDeferred
+async def test_a_body_that_never_ends_is_given_up_in_time(raw_server, open_source, clock):
+    """The time limit holds in the middle of a body, too."""
+    raw_server.answer, raw_server.close = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", False
+    source = open_source(raw_server.url, seconds=10)
+    started = source.start()
+    await raw_server.answered
+    clock.advance(10)
+    await started
+    assert "within 10 seconds" in source.problem
+    await raw_server.gone
+
+
+@pytest.mark.parametrize(
+    ("answer", "endless"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n", b" " * 65536),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n" * 4096),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2048),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: and more\r\n" * 4096),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 65536),
+        (b"HTTP/1.1 500 No\r\n\r\n", b" " * 65536),
+    ],
+)
+@ensureDeferred
+async def test_an_endless_answer_is_cut_off(raw_server, open_source, answer, endless):
+    """Head, body, trailers or informational answers without end: the connection is cut soon after the limit."""
+    raw_server.answer, raw_server.endless = answer, endless
+    source = open_source(raw_server.url, max_bytes=100_000)
+    await source.start()
+    assert source.problem
+    assert source.current() is None
+    await raw_server.gone
+    # What the two kernels hold between them comes on top of the limit.
+    assert raw_server.sent < 20_000_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{KEYS}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{KEYS}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{KEYS}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{KEYS}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{KEYS}",
+        b"HTTP/1.1 twohundred OK\r\n\r\n{KEYS}",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"\x00\x01\x02\r\n\r\n",
+        b"\r\n\r\n\r\n",
+    ],
+)
+@ensureDeferred
+async def test_broken_http_is_a_problem_and_nothing_else(raw_server, open_source, make, answer):
+    """A length that lies, bad chunks, other protocols: no keys, one sentence, no exception."""
+    raw_server.answer = answer.replace(b"{KEYS}", make.jwks("one"))
+    source = open_source(raw_server.url)
+    await source.start()
+    assert source.current() is None
+    assert source.problem
+    assert source.problem.isprintable()
+    assert len(source.problem) < 400
+
+
+@ensureDeferred
+async def test_stop_ends_the_load_and_lets_go_who_waits(server, open_source, clock, make):
+    """After `stop` no wait, no connection and no timer is left, and the last keys still serve."""
+    source = open_source(server.url)
+    await source.start()
+    good = source.current()
+    server.body = make.SILENT
+    clock.advance(30)
+    arrival, waiting = server.arrival(), source.refresh("two")
+    await arrival
+    source.stop()
+    await waiting
+    await server.gone
+    assert clock.getDelayedCalls() == []
+    assert source.current() is good
+    assert source.problem is None
+    assert source.refresh("two").called
+
+
+@ensureDeferred
+async def test_a_stopped_source_starts_again(server, open_source, make):
+    """`start` after `stop` loads the set anew."""
+    source = open_source(server.url)
+    await source.start()
+    source.stop()
+    server.body = make.jwks("two")
+    await source.start()
+    assert source.current().find("two", "ES256")
+
+
+@ensureDeferred
+async def test_a_certificate_of_no_authority_is_refused(tls_server, open_source):
+    """A server whose certificate nobody vouches for gives no keys, and learns no path."""
+    source = open_source(tls_server.url)
+    await source.start()
+    assert source.current() is None
+    assert "certificate verify failed" in source.problem
+    assert tls_server.requests == []
+
+
+@ensureDeferred
+async def test_keys_come_by_https(tls_server, certificate, reactor, clock):
+    """A server with a valid certificate for its name gives the keys by https."""
+    policy = BrowserLikePolicyForHTTPS(trustRoot=certificate.trust_root)
+    source = UrlKeys(tls_server.url, ("ES256",), bounded_agent(reactor, 1 << 20, policy), clock)
+    await source.start()
+    source.stop()
+    assert source.problem is None
+    assert source.current().find("one", "ES256")
+
+
+@ensureDeferred
+async def test_a_certificate_for_another_name_is_refused(tls_server, certificate, reactor, clock):
+    """A valid certificate does not serve a host that it does not name."""
+    policy = BrowserLikePolicyForHTTPS(trustRoot=certificate.trust_root)
+    url = tls_server.url.replace("localhost", "127.0.0.1")
+    source = UrlKeys(url, ("ES256",), bounded_agent(reactor, 1 << 20, policy), clock)
+    await source.start()
+    source.stop()
+    assert source.current() is None
+    assert source.problem

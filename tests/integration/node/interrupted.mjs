@@ -1,0 +1,53 @@
+// Two clients in live sync write all the time while something happens: tokens expire, or the gate goes and comes back.
+import { ask, config, live, local, remote, run, seen, until } from './harness.mjs';
+import { differences, fill, snapshot } from './corpus.mjs';
+
+// PouchDB waits longer and longer after a failure; a test does not have the minutes that a person has.
+const options = { live: true, retry: true, back_off_function: (delay) => Math.min(500, delay * 2 || 100), batch_size: 25 };
+
+run(async () => {
+  const [one, two] = [local('one'), local('two')];
+  await fill(one, config.documents); // so that the first event finds a replication under way
+  const syncs = [one, two].map((db) => live(db.sync(remote(config.database), options)));
+  let written = 0;
+  let writing = true;
+  const writer = (async () => {
+    while (writing) {
+      const db = written % 2 ? one : two;
+      await db.put({ _id: `live/${written}`, written, _attachments: { 'a/b.txt': { content_type: 'text/plain', data: 'YWJj' } } });
+      written += 1;
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+  })();
+  const events = [];
+  for (const event of config.events) {
+    const before = written;
+    events.push(await ask(event));
+    await until(() => written > before + 20, 'writes after the event');
+  }
+  writing = false;
+  await writer;
+  const expected = (await one.info()).doc_count;
+  await until(
+    async () => {
+      const [a, b] = await Promise.all([one, two].map((db) => db.info()));
+      return a.doc_count === b.doc_count && a.doc_count >= expected && (await differences(one, two)).count === 0;
+    },
+    'both sides equal',
+    30,
+  ).catch(() => {});
+  const last = await remote(config.database).put({ _id: 'last' });
+  await until(
+    async () => (await Promise.all([one, two].map((db) => db.get('last').catch(() => null)))).every((d) => d?._rev === last.rev),
+    'the feeds of both clients are alive at the end',
+  );
+  const fresh = local('fresh');
+  await fresh.replicate.from(remote(config.database));
+  const { found, count, counts } = await differences(one, two, fresh);
+  const lost = [];
+  const { state } = await snapshot(fresh);
+  for (let n = 0; n < written; n += 1) if (!state.has(`live/${n}`)) lost.push(n);
+  const trouble = syncs.flatMap((sync) => sync.trouble);
+  await Promise.all(syncs.map((sync) => sync.stop()));
+  return { found, count, counts, lost, written, events, trouble, ...seen };
+});
