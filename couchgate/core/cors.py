@@ -106,7 +106,7 @@ class Cors:
         return 403 if self.match(fields) is None else 204
 
     def preflight_answer(self, fields: Fields) -> tuple[Pair, ...]:
-        """All CORS fields of the answer to a preflight, instead of `answer`; only `Vary` to an origin that is not allowed."""
+        """All CORS fields of the answer to a preflight (none of `answer` besides); for a foreign origin only `Vary`."""
         origin = self.match(fields)
         if origin is None:
             return (_PREFLIGHT_VARY,)

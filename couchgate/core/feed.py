@@ -4,18 +4,18 @@ The rules:
 
 - The query is read as CouchDB reads it (mochiweb `parse_qs`, chttpd `parse_changes_query`): parts are split on `&` and
   `;`, names compare in lower case, the last duplicate wins, `feed=live` is `continuous`, `last-event-id` is `since`.
-- A longpoll is ended by closing its array with the last `seq` that came, or the request's `since`, as `last_seq`. Only a
-  `seq` of the row itself counts, never one inside its document; rows without one (`seq_interval` gives `null`) leave
+- A longpoll is ended by closing its array with the last `seq` that came, or the request's `since`, as `last_seq`. Only
+  a `seq` of the row itself counts, never one inside its document; rows without one (`seq_interval` gives `null`) leave
   the older one in force, so that changes may come twice but never get lost.
 - `since=now` without any row cannot be ended: a `last_seq` of "now" would lose changes. Neither can
   `descending=true`, whose rows run backwards.
 - CouchDB sends `{"results":[\n`, newlines as heartbeats, rows with `,\r\n` BEFORE each but the first, and at last
-  `\n],\n"last_seq":…,"pending":…}\n`. The npm stand-in may send newlines first, and ends a row with a newline. Any white
-  space is taken. After a comma a row must follow, so there the answer cannot be ended until the row is complete; how
-  long to wait for that is the caller's to say.
+  `\n],\n"last_seq":…,"pending":…}\n`. The npm stand-in may send newlines first, and one after a row. Any white space is
+  taken. After a comma a row must follow: the answer can be ended again when that row is complete, and how long to wait
+  for it is the caller's to say.
 - `continuous` and `eventsource` end between lines and between events: no row holds a raw newline.
-- An answer of another form is never ended, only cut. What comes from CouchDB is relayed, not judged: bytes that are
-  not valid JSON make a follower wrong or hopeless, never raise.
+- An answer of another form is never ended, only cut. Bytes that are not valid JSON make a follower wrong or hopeless,
+  but never raise.
 
 Rows are not kept. What is kept between two pieces is one unfinished member of a row outside its document, such as
 half an `id`, at most `KEPT` bytes; documents are skipped by counting brackets outside strings.
@@ -39,16 +39,24 @@ _HEAD_SPACED: Final = re.compile(rb'[ \t\r\n]*+\{[ \t\r\n]*+"results"[ \t\r\n]*+
 _GAP: Final = re.compile(rb"[ \t\r\n]*+")
 _MEMBER_GAP: Final = re.compile(rb"[ \t\r\n,]*+")
 _STRING_REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRING: Final = rb'"' + _STRING_REST.pattern + rb'"'
 _FLAT: Final = rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+'  # anything up to a bracket, or half a string
-_NESTED: Final = rb"[{\[]" + _FLAT + rb"(?:[{\[]" + _FLAT + rb"[}\]]" + _FLAT + rb")*+[}\]]"  # two levels, whole
-_SKIPPED: Final = re.compile(_FLAT + rb"(?:" + _NESTED + _FLAT + rb")*+", re.DOTALL)
+
+
+def _nested(levels: int) -> bytes:
+    """A pattern for anything up to a bracket whose partner does not follow within so many levels, or half a string."""
+    return _FLAT + (rb"(?:[{\[]" + _nested(levels - 1) + rb"[}\]]" + _FLAT + rb")*+" if levels else b"")
+
+
+_SKIPPED: Final = re.compile(_nested(5), re.DOTALL)
 _MEMBER: Final = re.compile(
     # A member of the row: its name, and either its whole value or the bracket that opens it.
     _MEMBER_GAP.pattern + rb"(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+"
-    rb"(?:(" + _STRING + rb'|[^"{}\[\], \t\r\n]++(?=[}, \t\r\n]))|' + _NESTED + rb"|([{\[]))",
+    rb"(?:(" + _STRING + rb'|[^"{}\[\], \t\r\n]++(?=[}, \t\r\n]))|[{\[]' + _nested(4) + rb"[}\]]|([{\[]))",
     re.DOTALL,
 )
+_NEXT_ROW: Final = b',\r\n{"seq":'
+_STRING_SEQ: Final = b'\n{"seq":"'
 _SEQ: Final = re.compile(rb'".*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?', re.DOTALL)
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")  # what JavaScript reads back exactly
 _SSE_FIRST: Final = b"deir:\r\n"  # how `data`, `event`, `id`, `retry`, a comment or an empty line begins
@@ -183,9 +191,15 @@ class _Longpoll(FeedFollower):
         window = self._kept + data if self._kept else data
         self._kept = b""
         position = 0
+        leapt = False
         while position < len(window) and self._state is not _State.LOST:
             if self._state is _State.ROW:
-                position = self._skip(window, position) if self._depth > 1 else self._member(window, position)
+                if self._depth == 1:
+                    position = self._member(window, position)
+                if not leapt:
+                    position, leapt = self._leap(window, position), True
+                elif self._depth > 1:
+                    position = self._skip(window, position)
             elif self._state is _State.TAIL:
                 position = self._skip(window, position)
                 if self._depth == 0:
@@ -221,8 +235,7 @@ class _Longpoll(FeedFollower):
         return len(window)
 
     def _between(self, window: bytes, position: int) -> int:
-        gap = _GAP.match(window, position)
-        position = gap.end() if gap else position
+        position = _end(_GAP, window, position)
         if position < len(window):
             self._state = _NEXT[self._state].get(window[position], _State.LOST)
             self._depth = 1
@@ -233,13 +246,12 @@ class _Longpoll(FeedFollower):
         member = _MEMBER.match(window, position)
         if member is not None:
             name, value, bracket = member.groups()
-            if value and name == b'"seq"' and len(value) <= KEPT and _SEQ.fullmatch(value):
-                self._last_seq = value
+            if value and name == b'"seq"':
+                self._take(value)
             if bracket:
                 self._depth = 2
             return member.end()
-        gap = _MEMBER_GAP.match(window, position)
-        position = gap.end() if gap else position
+        position = _end(_MEMBER_GAP, window, position)
         if window[position : position + 1] == b"}":
             self._state = _State.AFTER_ROW
             return position + 1
@@ -249,19 +261,45 @@ class _Longpoll(FeedFollower):
             self._kept = window[position:]
         return len(window)
 
+    def _take(self, value: bytes) -> None:
+        if len(value) <= KEPT and _SEQ.fullmatch(value):
+            self._last_seq = value
+
+    def _leap(self, window: bytes, position: int) -> int:
+        """Into the last row of this piece, over all that stand before it, where CouchDB wrote them: its rows hold no
+        raw newline, so a row begins wherever one stands before `{"seq":`. Reading them all would cost ten times more.
+        """
+        row = window.rfind(_NEXT_ROW, position)
+        if row < 0:
+            return position
+        seq = window.rfind(_STRING_SEQ, position, row)  # for when the last row's is null
+        if seq >= 0:
+            start = seq + len(_STRING_SEQ) - 1
+            self._take(window[start : _end(_STRING_REST, window, start + 1) + 1])
+        self._state, self._depth, self._in_string, self._escaped = _State.ROW, 1, False, False
+        return window.index(b"{", row) + 1
+
     def _skip(self, window: bytes, position: int) -> int:
         """To the next bracket outside strings that cannot be skipped together with its partner."""
         if self._in_string:
-            rest = _STRING_REST.match(window, position + self._escaped)
-            position = rest.end() if rest else len(window)
-            self._in_string = window[position : position + 1] != b'"'
-            self._escaped = window[position : position + 1] == b"\\"
+            start = position + self._escaped
+            quote = window.find(b'"', start)
+            position = quote if quote >= 0 else len(window)
+            if window.find(b"\\", start, position) >= 0:  # else found at the speed of memchr
+                position = _end(_STRING_REST, window, start)
+            stop = window[position : position + 1]
+            self._in_string, self._escaped = stop != b'"', stop == b"\\"
             return position + 1
-        skipped = _SKIPPED.match(window, position)
-        position = skipped.end() if skipped else position
+        position = _end(_SKIPPED, window, position)
         stop = window[position : position + 1]
         if stop == b'"':
             self._in_string = True
         elif stop:
             self._depth += 1 if stop in b"{[" else -1
         return position + 1
+
+
+def _end(pattern: re.Pattern[bytes], window: bytes, position: int) -> int:
+    """Where a pattern that may match nothing, and so always matches, ends."""
+    found = pattern.match(window, position)
+    return found.end() if found else position

@@ -27,7 +27,7 @@ from couchgate.core.memo import Memo
 from couchgate.core.message import Fields, Pair, Peer, RequestHead
 from couchgate.core.policy import Policy
 from couchgate.core.principal import Principal, principal_of
-from couchgate.core.target import Target, classify, destination
+from couchgate.core.target import Target, destination
 from couchgate.core.token import TokenRules, UnknownKey, verify
 
 VERDICTS_KEPT = 8192
@@ -41,10 +41,14 @@ class Facts(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """What is known of a request before anybody looks at its token. `lines`: the header lines for every answer."""
+    """What is known of a request before anybody looks at its token.
+
+    `lines`: the header lines for every answer. `close`: the client asks to close the connection after it.
+    """
 
     lines: bytes
     preflight: bool
+    close: bool
 
 
 class Admission(NamedTuple):
@@ -79,17 +83,17 @@ class Forward(NamedTuple):
 class _Prepared:
     """What a gate derives from header fields alone."""
 
-    __slots__ = ("connection", "copy_to", "gate", "host", "lines", "screen", "token", "token_key")
+    __slots__ = ("copy_to", "gate", "host", "lines", "screen", "token", "token_key", "upgrade")
 
     def __init__(self) -> None:
         self.gate: Gate | None = None
         self.host: GateError | None = None
-        self.screen = Screen(b"", preflight=False)
+        self.screen = Screen(b"", preflight=False, close=False)
         self.token: bytes | GateError | None = None
         self.token_key = b""
         self.lines = b""
         self.copy_to: tuple[bytes, ...] = ()
-        self.connection = b""
+        self.upgrade = False
 
 
 class Gate:
@@ -123,7 +127,7 @@ class Gate:
         if prepared.host is not None:
             raise copy(prepared.host)  # one instance raised again and again would collect tracebacks
         if head.method == b"OPTIONS" and self._cors.preflight(head.method, fields):
-            return Screen(prepared.screen.lines, preflight=True)
+            return prepared.screen._replace(preflight=True)
         return prepared.screen
 
     def preflight(self, head: RequestHead) -> tuple[int, tuple[Pair, ...]]:
@@ -145,20 +149,22 @@ class Gate:
         return self._admit(prepared, facts, now, asked=asked)
 
     def decide(
-        self, head: RequestHead, peer: Peer, facts: Facts, now: float, *, asked: bool = False
+        self, head: RequestHead, target: Target, peer: Peer, facts: Facts, now: float, *, asked: bool = False
     ) -> Forward | NeedKeys:
-        """Whether this request may go to CouchDB, and how. `now` in seconds since the epoch. Raises GateError."""
+        """Whether this request may go to CouchDB, and how. Raises GateError.
+
+        `target` is what `classify` made of the head, `now` seconds since the epoch.
+        """
         fields = head.fields
         prepared: _Prepared = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
-        target = classify(head.method, head.target)
         admission = self._admit(prepared, facts, now, asked=asked)
         if isinstance(admission, NeedKeys):
             return admission
         principal = admission.principal
         self._policy.check(principal, target)
-        if b"upgrade" in fields and b"upgrade" in rewrite.named_hop_by_hop(fields.all(b"connection")):
+        if prepared.upgrade:
             raise Forbidden("The gate does not relay upgraded connections.", code="upgrade")
         if target.copies:
             self._check_copy(prepared, principal, target)
@@ -213,7 +219,9 @@ class Gate:
         prepared = _Prepared()
         prepared.gate = self
         origin = self._cors.match(fields)
-        prepared.screen = Screen(rewrite.lines_of(self._cors.answer(origin)), preflight=False)
+        options = rewrite.named_hop_by_hop(fields.all(b"connection"))
+        prepared.screen = Screen(rewrite.lines_of(self._cors.answer(origin)), preflight=False, close=b"close" in options)
+        prepared.upgrade = b"upgrade" in options and b"upgrade" in fields
         try:
             host = self._check_host(fields)
         except GateError as error:

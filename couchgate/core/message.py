@@ -104,13 +104,25 @@ class RequestHead(NamedTuple):
 
 
 class ResponseHead(NamedTuple):
-    """One response head as CouchDB sent it."""
+    """One response head as CouchDB sent it.
+
+    `lines` are the field lines that the gate passes on unread, each behind its CRLF. `special` are the fields that it
+    looks at (`SPECIAL`): names in lower case, with their values, in order.
+    """
 
     status: int
     reason: bytes
     version: int
-    fields: Fields
+    lines: bytes
+    special: tuple[Pair, ...]
     framing: Framing
+
+    def special_value(self, lower: bytes) -> bytes | None:
+        """The first value of the special field `lower`, or None."""
+        for name, value in self.special:
+            if name == lower:
+                return value
+        return None
 
 
 class Peer(NamedTuple):

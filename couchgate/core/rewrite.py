@@ -12,9 +12,10 @@ Heads are made as bytes: a list of fields that is serialised later costs a third
 from __future__ import annotations
 
 import json
+import re
 
 from couchgate.core.errors import GateError
-from couchgate.core.message import Field, Fields, Pair
+from couchgate.core.message import Field, Fields, Pair, ResponseHead
 
 _HOP_BY_HOP = frozenset(
     (
@@ -51,11 +52,16 @@ _REQUEST_DROPPED_PREFIXES = (
     b"x-http-method",
     b"x-method-override",
 )
-_RESPONSE_DROPPED = _HOP_BY_HOP | {b"content-length", b"server", b"x-couch-stack-hash", b"www-authenticate"}
-_RESPONSE_LOOKED_AT = _RESPONSE_DROPPED | {b"set-cookie"}
-_CORS_PREFIX = b"access-control-"
+# The fields of a response that the gate looks at; all others are passed on unread. A response comes with each request
+# and hardly ever twice, so its lines are split once by this pattern instead of being made objects one by one.
+SPECIAL = re.compile(
+    rb"\r\n((?i:connection|keep-alive|proxy-[a-z]+|te|trailer|transfer-encoding|upgrade|http2-settings"
+    rb"|content-length|content-encoding|server|x-couch-stack-hash|www-authenticate|set-cookie|access-control-[a-z-]+))"
+    rb":([^\r]*)"
+)
+_KEPT_SPECIAL = frozenset((b"set-cookie", b"content-encoding"))
 
-SANDBOX = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
+SANDBOX = b"\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox"
 
 
 def named_hop_by_hop(values: tuple[bytes, ...]) -> frozenset[bytes]:
@@ -78,26 +84,22 @@ def toward_couchdb(fields: Fields) -> bytes:
     return b"".join(field.line for field in fields.items if _goes_up(field, named))
 
 
-def toward_client(fields: Fields) -> bytes:
-    """The lines of CouchDB's fields that the client may see; framing is the face's to add."""
-    lines = []
-    for field in fields.items:
-        lower = field.lower
-        if lower in _RESPONSE_LOOKED_AT:
-            if lower == b"connection":
-                return _toward_client_named(fields)
-            if lower == b"set-cookie" and not field.value.lstrip().lower().startswith(b"authsession"):
-                lines.append(field.line)
-        elif not lower.startswith(_CORS_PREFIX):
-            lines.append(field.line)
-    return b"".join(lines)
+def toward_client(head: ResponseHead) -> bytes:
+    """The lines of CouchDB's fields that the client may see, each behind its CRLF; framing is the face's to add."""
+    lines = head.lines
+    for name, value in head.special:
+        if name in _KEPT_SPECIAL:
+            if name == b"content-encoding" or not value.lower().startswith(b"authsession"):
+                lines += b"\r\n%b: %b" % (name, value)
+        elif name == b"connection" and value.lower() not in (b"close", b"keep-alive"):
+            lines = _without(lines, named_hop_by_hop((value,)))
+    return lines
 
 
-def _toward_client_named(fields: Fields) -> bytes:
-    """`toward_client` for an answer with a `Connection` field: what it names is dropped too."""
-    named = named_hop_by_hop(fields.all(b"connection"))
-    rest = Fields(field for field in fields.items if field.lower not in named and field.lower != b"connection")
-    return toward_client(rest)
+def _without(lines: bytes, named: frozenset[bytes]) -> bytes:
+    """`lines` less the fields that a `Connection` field names."""
+    kept = [line for line in lines.split(b"\r\n") if line.partition(b":")[0].lower() not in named]
+    return b"\r\n".join(kept)
 
 
 def lines_of(pairs: tuple[Pair, ...]) -> bytes:

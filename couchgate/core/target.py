@@ -57,7 +57,8 @@ class Target(NamedTuple):
 
 SYSTEM_DATABASES: Final = frozenset(("_users", "_replicator", "_global_changes"))
 
-_READABLE = re.compile(rb'/[!"$-~]*')
+_VISIBLE = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
+_UNREADABLE = "The request target must be a path of visible ASCII, without '#'."
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL_ESCAPE = re.compile(rb"%(?:[01]|7[Ff])")
 _LEGAL_DATABASE = re.compile(rb"(?!shards/)[a-z][a-z0-9_$()+/-]*")
@@ -70,14 +71,16 @@ _KEPT_BYTES = 256  # of a path: it bounds what hostile targets can make the memo
 
 def classify(method: bytes, raw: bytes) -> Target:
     """What `raw`, the request target as it was sent, is to CouchDB. Raises BadRequest for what cannot be read."""
-    if _READABLE.fullmatch(raw) is None:
-        raise BadRequest("The request target must be a path of visible ASCII, without '#'.", code="target")
-    path = raw.partition(b"?")[0]
+    path, _, query = raw.partition(b"?")
+    if query and query.translate(None, _VISIBLE):
+        raise BadRequest(_UNREADABLE, code="target")
     if method not in kinds.METHODS:
         method = b""  # one stranger is like another
     key = (method, path)
     target = _KEPT.get(key)
     if target is None:
+        if not path.startswith(b"/") or path.translate(None, _VISIBLE):
+            raise BadRequest(_UNREADABLE, code="target")
         target = _classify(method, path)
         if len(path) <= _KEPT_BYTES:
             _KEPT.put(key, target)
@@ -93,7 +96,8 @@ def destination(database: str, value: bytes) -> Target:
     match = _DESTINATION.fullmatch(value)
     if match is None or _SCHEME.match(value):
         raise BadRequest("The Destination must be a relative, percent-encoded document id.", code="destination")
-    name = _decode(match[1])
+    _check_escapes(match[1])
+    name = unquote_to_bytes(match[1])
     segments = (database.encode(), name)
     text = _text(name)
     if text is None:
@@ -105,14 +109,11 @@ def destination(database: str, value: bytes) -> Target:
     return Target(Kind.WRITE, database, text, None, segments, "document")
 
 
-def _decode(raw: bytes) -> bytes:
-    if b"%" not in raw:
-        return raw
+def _check_escapes(raw: bytes) -> None:
     if _BROKEN_ESCAPE.search(raw):
         raise BadRequest("A percent-escape is broken.", code="target_escape")
     if _CONTROL_ESCAPE.search(raw):
         raise BadRequest("A control character is escaped.", code="target_control")
-    return unquote_to_bytes(raw)
 
 
 def _text(name: bytes) -> str | None:
@@ -132,7 +133,10 @@ def _kind(methods: kinds.Methods, method: bytes) -> str:
 
 def _classify(method: bytes, path: bytes) -> Target:
     raw = [segment for segment in path.split(b"/") if segment]
-    segments = tuple(map(_decode, raw))
+    segments = tuple(raw)
+    if b"%" in path:
+        _check_escapes(path)
+        segments = tuple(map(unquote_to_bytes, raw))
     if not segments:
         kind = _kind(kinds.WELCOME, method)
         return Target(kind, None, None, None, segments, "root")
@@ -234,7 +238,7 @@ class _Inside(NamedTuple):
 
     def partition(self) -> Target:
         parts = self.segments[2:]
-        if len(parts) < 2 or parts[0].startswith(b"_"):
+        if len(parts) < 2 or parts[0].startswith(b"_") or _text(parts[0]) is None:
             return self.never()
         if parts[1] == b"_design":
             target = self.design(parts[2:])

@@ -16,7 +16,7 @@ from couchgate.core.errors import BadRequest, HeadTooLarge
 from couchgate.core.memo import Memo
 from couchgate.core.message import Field, Fields
 
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 5.6.2; behind it a further `+` makes it possessive
 _LINE = re.compile(rb"(" + TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 # Bounds in entries and in bytes of the key: what a hostile client can make these hold is a few megabytes.

@@ -27,32 +27,40 @@ def take_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead,
 
     Raises BadRequest, HeadTooLarge, VersionNotSupported, NotImplementedByGate.
     """
-    start = 0
-    while data.startswith(b"\r\n", start):
-        start += 2
-        if start > 2 * MAX_EMPTY_LINES:
-            raise BadRequest("There are too many empty lines before the request.", code="empty_lines")
-    stop = data.find(b"\r\n\r\n", start, start + max_bytes + 4)
-    if stop < 0:
-        _check_part(data, start, max_bytes)
-        return None
-    line_end = data.find(b"\r\n", start)
-    match = _LINE.fullmatch(data, start, line_end)
+    stop = data.find(b"\r\n\r\n", 0, max_bytes + 4)
+    line_end = data.find(b"\r\n")
+    match = _LINE.fullmatch(data, 0, line_end) if stop >= 0 else None
     if match is None:
-        raise _line_error(data[start:line_end])
+        return _odd_head(data, max_bytes, max_count, stop)
     method, target, minor = match.groups()
     fields = request_block(data[line_end + 2 : stop], max_count)
     version = 11 if minor == b"1" else 10
     return RequestHead(method, target, version, fields, request_framing(version, fields)), stop + 4
 
 
-def _check_part(data: bytes, start: int, max_bytes: int) -> None:
+def _odd_head(data: bytes, max_bytes: int, max_count: int, stop: int) -> tuple[RequestHead, int] | None:
+    """`take_head` where the bytes do not begin with a whole head: empty lines before it, a part of one, garbage."""
+    start = 0
+    while data.startswith(b"\r\n", start):
+        start += 2
+        if start > 2 * MAX_EMPTY_LINES:
+            raise BadRequest("There are too many empty lines before the request.", code="empty_lines")
+    if start:
+        taken = take_head(data[start:], max_bytes, max_count)
+        return None if taken is None else (taken[0], taken[1] + start)
+    if stop < 0:
+        _check_part(data, max_bytes)
+        return None
+    raise _line_error(data[: data.find(b"\r\n")])
+
+
+def _check_part(data: bytes, max_bytes: int) -> None:
     """Refuse a part of a head that can never become a good one, so that nobody waits for its end."""
-    if len(data) - start > max_bytes:
+    if len(data) > max_bytes:
         raise HeadTooLarge(f"The head is longer than {max_bytes} bytes.", code="head_bytes")
-    if len(data) > start and data[start:] != b"\r" and not _FIRST.match(data, start):
+    if data not in (b"", b"\r") and not _FIRST.match(data):
         raise BadRequest("This is not an HTTP request.", code="not_http")
-    if _BARE.search(data, start):
+    if _BARE.search(data):
         raise BadRequest("The head has a line that does not end in CRLF.", code="line_end")
 
 

@@ -10,49 +10,46 @@ from __future__ import annotations
 import re
 
 from couchgate.core.errors import BadGateway, GateError
-from couchgate.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Field, Framing, ResponseHead
+from couchgate.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Pair, ResponseHead
+from couchgate.core.rewrite import SPECIAL
 from couchgate.http1.chunked import ChunkedReader
-from couchgate.http1.fields import parse_block
+from couchgate.http1.fields import TOKEN
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+"
+    rb"((?:\r\n" + TOKEN + rb"+:[^\x00-\x08\x0a-\x1f\x7f]*+)*+)"
+)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 MAX_HEAD = 65536  # bytes
 MAX_FIELDS = 256
 MAX_INTERIM = 8  # 1xx responses before the final one
 
 
-def response_framing(method: bytes, status: int, version: int, items: tuple[Field, ...]) -> tuple[Framing, bool]:
+def response_framing(method: bytes, status: int, version: int, special: tuple[Pair, ...]) -> tuple[Framing, bool]:
     """How the body is delimited, and whether the connection may serve another exchange. Raises BadGateway."""
     coding: bytes | None = None
     length: bytes | None = None
     keep = version == 11
-    for field in items:
-        lower = field.lower
-        if lower not in _FRAMING:
-            continue
-        value = field.value
-        if lower == b"connection":
-            options = value.lower()
-            if b"close" in options:
-                keep = False
-            continue
-        if lower == b"content-length":
+    for name, value in special:
+        if name == b"content-length":
             if length is not None or _LENGTH.fullmatch(value) is None:
                 raise BadGateway("CouchDB's answer has no one length.")
             length = value
-        elif coding is not None or value.lower() != b"chunked" or version == 10:
-            raise BadGateway("CouchDB's answer has a transfer coding that is not chunked.")
-        else:
+        elif name == b"connection":
+            if b"close" in value.lower():
+                keep = False
+        elif name == b"transfer-encoding":
+            if coding is not None or value.lower() != b"chunked" or version == 10:
+                raise BadGateway("CouchDB's answer has a transfer coding that is not chunked.")
             coding = value
     if coding is not None and length is not None:
         raise BadGateway("CouchDB's answer is framed in two ways.")
     if method == b"HEAD" or status in (204, 304):
         return NO_BODY, keep
-    if coding is not None:
-        return CHUNKED, keep
     if length is not None:
         return Framing("length", int(length)), keep
+    if coding is not None:
+        return CHUNKED, keep
     return UNTIL_CLOSE, False
 
 
@@ -94,25 +91,24 @@ class ResponseReader:
                     raise BadGateway("CouchDB's answer does not begin as an HTTP response.")
                 self._buffer = data
                 return None
-            line_end = data.find(b"\r\n")
-            match = _STATUS.fullmatch(data, 0, line_end)
+            match = _HEAD.fullmatch(data, 0, stop)
             if match is None:
-                raise BadGateway("CouchDB's answer has a malformed status line.")
-            version = 11 if match[1] == b"1" else 10
-            status = int(match[2])
+                raise BadGateway("CouchDB's answer has a malformed head.")
+            minor, code, reason, lines = match.groups()
+            status = int(code)
             if status >= 200:
                 break
             self._interim += 1
             if status == 101 or self._interim > MAX_INTERIM:
                 raise BadGateway("CouchDB's answer switches protocols or never becomes final.")
             data = data[stop + 4 :]
-        try:
-            fields = parse_block(data[line_end + 2 : stop], MAX_FIELDS)
-        except GateError as error:
-            raise BadGateway("CouchDB's answer has a malformed head.") from error
-        framing, self.reusable = response_framing(self._method, status, version, fields.items)
-        self.head = ResponseHead(status, match[3] or b"", version, fields, framing)
-        self._buffer = b""
+        if lines.count(b"\r\n") > MAX_FIELDS:
+            raise BadGateway("CouchDB's answer has too many fields.")
+        parts = SPECIAL.split(lines)
+        special = tuple([(parts[i].lower(), parts[i + 1].strip(b" \t")) for i in range(1, len(parts), 3)])
+        version = 11 if minor == b"1" else 10
+        framing, self.reusable = response_framing(self._method, status, version, special)
+        self.head = ResponseHead(status, reason or b"", version, b"".join(parts[::3]), special, framing)
         if framing is CHUNKED:
             self._chunks = ChunkedReader()
         elif framing is UNTIL_CLOSE:

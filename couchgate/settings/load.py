@@ -49,13 +49,19 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Settings:
     `overrides` are flags: dotted key to text, such as `{"gate.mode": "close"}`; a list is separated by commas.
     Secret and key files are read now, and nothing is written, resolved or connected. Raises `SettingsError`.
     """
-    document = Document(path, overrides or {})
+    overrides = overrides or {}
+    return _read(path, overrides, _parse(Document(path, overrides)))
+
+
+def _read(path: Path, overrides: Mapping[str, str], data: dict[str, Any]) -> Settings:
+    """The settings that the parsed file `data` holds."""
+    document = Document(path, overrides)
     for flag in document.overrides:
         if flag not in _FLAGS:
             near = difflib.get_close_matches(flag, _FLAGS, n=1)
             hint = f"did you mean {near[0]}?" if near else "only single values outside [[lists]] can be"
             raise document.error(ascii(flag).strip("'"), f"cannot be given as a flag; {hint}")
-    top = Table(document, "", _parse(document), KEYS[""])
+    top = Table(document, "", data, KEYS[""])
     gate = read_gate(top.table("gate", KEYS["gate"]))
     upstream = read_upstream(top.table("upstream", KEYS["upstream"]))
     tables = top.tables("issuers", KEYS["issuers"])

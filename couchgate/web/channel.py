@@ -19,7 +19,6 @@ from zope.interface import implementer
 
 from couchgate.core.errors import BodyTooLarge, GateError, InternalError, RequestTimeout, Unavailable
 from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, Peer, RequestHead
-from couchgate.core.rewrite import named_hop_by_hop
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.outlet import Outlet
 from couchgate.web.request import BodySink, ClientRequest
@@ -114,10 +113,7 @@ class GateChannel(protocol.Protocol):
     def _start(self, head: RequestHead) -> None:
         """The head is complete: find the Resource and let it decide."""
         site = self.site
-        connection = head.fields.first(b"connection")
         keep = site.keepalive and head.version == 11 and not site.draining
-        if connection is not None and keep and b"close" in named_hop_by_hop(head.fields.all(b"connection")):
-            keep = False
         request = ClientRequest(self, head, site.wall(), keep=keep)
         self._request = request
         self._since = site.tick

@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from couchgate.core.errors import GateError, NotFound
-from couchgate.core.gate import Admission, NeedKeys
+from couchgate.core.gate import NeedKeys
 from couchgate.core.principal import Principal
 from couchgate.web.request import JSON, ClientRequest
 from couchgate.web.resources import Door
@@ -48,15 +48,16 @@ class EndpointResource(Resource):
             self._answer(request, None)
             return NOT_DONE_YET
 
-        def ask(asked: bool) -> Admission | NeedKeys:  # noqa: FBT001  # Door calls it
-            return door.gate.admit(request.head, door.facts(), request.started, asked=asked)
-
-        def act(admission: Admission) -> None:
-            request.principal = admission.principal.name
-            self._answer(request, admission.principal)
-
-        door.then(request, ask, act)
+        self._admit(request, door, asked=False)
         return NOT_DONE_YET
+
+    def _admit(self, request: ClientRequest, door: Door, *, asked: bool) -> None:
+        verdict = door.gate.admit(request.head, door.facts(), request.started, asked=asked)
+        if isinstance(verdict, NeedKeys):
+            door.once_more(request, verdict, lambda: self._admit(request, door, asked=True))
+            return
+        request.principal = verdict.principal.name
+        self._answer(request, verdict.principal)
 
     def _answer(self, request: ClientRequest, principal: Principal | None) -> None:
         async def answer() -> None:

@@ -50,46 +50,30 @@ class Pool(Protocol):
 class Relay:
     """A request that was decided, on its way. It is the request's `BodySink` and CouchDB's `Exchange`."""
 
-    __slots__ = (
-        "_answering",
-        "_asked_at",
-        "_complete",
-        "_connection",
-        "_connecting",
-        "_end_by",
-        "_follower",
-        "_forward",
-        "_framing",
-        "_held",
-        "_judge",
-        "_over",
-        "_pool",
-        "_request",
-        "_site",
-        "_size",
-        "_tried",
-        "expires",
-    )
+    _connection: Upstream | None = None
+    _connecting: defer.Deferred[None] | None = None
+    _judge: BodyJudge | None = None
+    _held: tuple[bytes, ...] = ()
+    _size = 0  # bytes held
+    _answering = False
+    _tried = False
+    _over = False
+    _end_by = 0.0
 
     def __init__(self, request: ClientRequest, forward: Forward, site: GateSite, pool: Pool) -> None:
         self._request = request
         self._forward = forward
         self._site = site
         self._pool = pool
-        self._framing = request.head.framing
+        self._framing = framing = request.head.framing
         self._follower = forward.follower
-        self._connection: Upstream | None = None
-        self._connecting: defer.Deferred[None] | None = None
-        self._judge: BodyJudge | None = None
-        self._held: list[bytes] = []
-        self._size = 0  # bytes held
-        self._complete = self._framing is NO_BODY  # whether the client's body is known to its end
-        self._answering = False
-        self._tried = False
-        self._over = False
-        self._end_by = 0.0
+        self._complete = framing is NO_BODY  # whether the client's body is known to its end
         self._asked_at = perf_counter()
-        self.expires = forward.expires
+
+    @property
+    def expires(self) -> float:
+        """When the admission ends, in seconds since the epoch."""
+        return self._forward.expires
 
     def start(self) -> None:
         """Begin. Raises GateError while nothing was done yet."""
@@ -131,7 +115,7 @@ class Relay:
         if not self._site.keepalive:
             lines += b"Connection: close\r\n"
         head = b"%b%b\r\n" % (self._forward.head, lines)
-        if self._complete or self._judge is not None:
+        if self._judge is not None:
             head += self._take_held()
         if not connection.begin(self, request.head.method, head, complete=self._complete):
             request.channel.pause()
@@ -143,7 +127,7 @@ class Relay:
     def _take_held(self) -> bytes:
         """What of the held body may go up now: all of it once it is complete, else all but its last piece."""
         held = self._held
-        last = [] if self._complete else held[-1:]
+        last = () if self._complete else held[-1:]
         data = b"".join(held[: len(held) - len(last)])
         self._held = last
         self._size = 0
@@ -153,25 +137,25 @@ class Relay:
 
     def body_data(self, data: bytes) -> None:
         """Body bytes from the client."""
+        connection = self._connection
         if self._judge is not None:
             try:
                 self._judge.feed(data)
             except GateError as error:
                 self.body_failed(error)
                 return
-        self._held.append(data)
-        self._size += len(data)
-        connection = self._connection
-        if connection is not None:
-            if self._judge is None:
-                out, self._held = (encode_chunk(data) if self._framing is CHUNKED else data), []
-            else:
-                out = self._take_held()
-            if not connection.send(out):
-                self._request.channel.pause()
-        elif self._size > HELD and self._connecting is None:
+            self._held = (*self._held, data)
+            self._size += len(data)
+            if connection is None:
+                if self._size > HELD and self._connecting is None:
+                    self._request.channel.pause()
+                    self._connect()
+                return
+            data = self._take_held()
+        elif self._framing is CHUNKED:
+            data = encode_chunk(data)
+        if connection is not None and not connection.send(data):
             self._request.channel.pause()
-            self._connect()
 
     def body_done(self) -> None:
         """The client's body is complete."""
@@ -203,18 +187,18 @@ class Relay:
         request, forward = self._request, self._forward
         self._answering = True
         request.upstream_seconds = perf_counter() - self._asked_at
-        lines = toward_client(head.fields)
+        lines = toward_client(head)
         framing = head.framing
         if request.head.method == b"HEAD":
-            length = head.fields.first(b"content-length")
+            length = head.special_value(b"content-length")
             if length is not None:
-                lines += b"Content-Length: %b\r\n" % length
+                lines += b"\r\nContent-Length: %b" % length
         elif framing.kind == "close" and done:
             framing = Framing("length", len(data))
         if forward.target.attachment is not None:
             lines += SANDBOX
         if self._follower is not None:
-            if head.status != 200 or framing.kind == "length" or b"content-encoding" in head.fields:
+            if head.status != 200 or framing.kind == "length" or head.special_value(b"content-encoding"):
                 self._unfollow()
             else:
                 self._follower.feed(data)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from couchgate.core.errors import GateError
 from couchgate.core.message import NO_BODY, Framing, RequestHead
 from couchgate.core.rewrite import lines_of, refusal_body
+from couchgate.core.target import Target
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
@@ -46,38 +47,23 @@ class BodySink(Protocol):
 class ClientRequest:
     """A request and how far its answer is. `lines` are the header lines that every answer carries."""
 
-    __slots__ = (
-        "_chunked",
-        "channel",
-        "code",
-        "endpoint",
-        "head",
-        "keep",
-        "lines",
-        "principal",
-        "received",
-        "sent",
-        "sink",
-        "started",
-        "status",
-        "upstream_seconds",
-    )
+    lines = b""
+    sink: BodySink | None = None
+    target: Target | None = None
+    status = 0
+    code = "forwarded"
+    endpoint = ""
+    principal = ""
+    received = 0
+    sent = 0
+    upstream_seconds = -1.0
+    _chunked = False
 
     def __init__(self, channel: GateChannel, head: RequestHead, started: float, *, keep: bool) -> None:
         self.channel = channel
         self.head = head
         self.started = started  # seconds since the epoch
         self.keep = keep  # whether the connection serves another request after this one
-        self.lines = b""
-        self.sink: BodySink | None = None
-        self.status = 0
-        self.code = "forwarded"
-        self.endpoint = ""
-        self.principal = ""
-        self.received = 0
-        self.sent = 0
-        self.upstream_seconds = -1.0
-        self._chunked = False
 
     @property
     def waits(self) -> bool:
@@ -104,7 +90,7 @@ class ClientRequest:
             self.keep = False
         length = b"Content-Length: %d\r\n" % len(body) if status != 204 else b""
         date = b"Date: %b\r\n" % self.channel.site.date
-        out = self._head(status, _REASONS.get(status, b""), date + lines + length)
+        out = self._head(status, _REASONS.get(status, b""), b"\r\n" + date + lines + length)
         if self.head.method != b"HEAD":
             out += body
             self.sent += len(body)
@@ -122,16 +108,19 @@ class ClientRequest:
         self.respond(error.status, lines_of(error.headers) + JSON, refusal_body(error))
 
     def begin(self, status: int, reason: bytes, lines: bytes, framing: Framing, data: bytes, *, done: bool) -> bool:
-        """Begin a streamed answer with the first `data`. False: wait for `client_drained`."""
-        if framing.kind == "length":
-            lines += b"Content-Length: %d\r\n" % framing.length
-        elif framing.kind == "chunked" and self.channel.site.keepalive and self.head.version == 11:
-            lines += b"Transfer-Encoding: chunked\r\n"
+        """Begin a streamed answer with the first `data`; `lines` are header lines, each behind its CRLF.
+
+        False: wait for `client_drained`.
+        """
+        kind = framing.kind
+        if kind == "length":
+            lines += b"\r\nContent-Length: %d" % framing.length
+        elif kind == "chunked" and self.channel.site.keepalive and self.head.version == 11:
+            lines += b"\r\nTransfer-Encoding: chunked"
             self._chunked = True
-        elif framing is not NO_BODY:
+        elif kind != "none":
             self.keep = False  # the end of the connection is the end of the body
-        out = self._head(status, reason, lines)
-        return self._write(out, data, done=done)
+        return self._write(self._head(status, reason, lines + b"\r\n"), data, done=done)
 
     def send(self, data: bytes, *, done: bool) -> bool:
         """Send more of a streamed answer. False: wait for `client_drained`."""
@@ -149,7 +138,8 @@ class ClientRequest:
         return going
 
     def _head(self, status: int, reason: bytes, lines: bytes) -> bytes:
+        """`lines` begin and end with CRLF."""
         self.status = status
         version = b"1.1" if self.channel.site.keepalive else b"1.0"
         connection = b"" if self.keep else b"Connection: close\r\n"
-        return b"HTTP/%b %d %b\r\n%b%b%b\r\n" % (version, status, reason, lines, self.lines, connection)
+        return b"HTTP/%b %d %b%b%b%b\r\n" % (version, status, reason, lines, self.lines, connection)

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from couchgate.core.errors import GateError
-from couchgate.core.gate import Admission, Facts, Forward, Gate, NeedKeys
+from couchgate.core.gate import Facts, Gate, NeedKeys
 from couchgate.web.relay import Pool, Relay
 from couchgate.web.request import ClientRequest
 
@@ -21,7 +21,7 @@ Refresh = Callable[[str, "str | None"], "defer.Deferred[None]"]
 
 
 class Door:
-    """Asks the gate with the present facts, and fetches keys for it when it needs them.
+    """What Resources that ask the gate have in common.
 
     `facts` gives what is known now; `refresh(rules_id, kid)` fetches keys, fires when done and never fails.
     """
@@ -29,31 +29,20 @@ class Door:
     def __init__(self, gate: Gate, facts: Callable[[], Facts], refresh: Refresh) -> None:
         self.gate = gate
         self.facts = facts
-        self.refresh = refresh
+        self._refresh = refresh
 
-    def then(
-        self,
-        request: ClientRequest,
-        ask: Callable[[bool], Any],
-        act: Callable[[Any], None],
-    ) -> None:
-        """Call `act` with what `ask` decides; if that needs keys, once more after a refresh. Raises GateError."""
-        verdict = ask(False)  # noqa: FBT003  # "asked"
-        if type(verdict) is not NeedKeys:
-            act(verdict)
-            return
-        waiting = self.refresh(verdict.rules_id, verdict.kid)
+    def once_more(self, request: ClientRequest, need: NeedKeys, act: Callable[[], None]) -> None:
+        """Fetch the keys that a decision needs, then `act`, which asks again, if the client still waits."""
 
         def again(_: object) -> None:
             if not request.waits:
                 return
             try:
-                act(ask(True))  # noqa: FBT003  # "asked"
+                act()
             except GateError as error:
                 request.refuse(error)
 
-        waiting.addCallback(again)
-        waiting.addErrback(lambda reason: request.fault(reason))
+        self._refresh(need.rules_id, need.kid).addCallback(again).addErrback(request.fault)
 
 
 class ReverseProxyResource(Resource):
@@ -68,18 +57,19 @@ class ReverseProxyResource(Resource):
 
     def render(self, request: Any) -> Any:
         """Decide, and relay. Raises GateError."""
-        door = self._door
-        channel = request.channel
-
-        def ask(asked: bool) -> Forward | NeedKeys:  # noqa: FBT001  # Door calls it
-            return door.gate.decide(request.head, channel.peer, door.facts(), request.started, asked=asked)
-
-        door.then(request, ask, lambda forward: self._forward(request, forward))
+        self._decide(request, asked=False)
         return NOT_DONE_YET
 
-    def _forward(self, request: ClientRequest, forward: Forward) -> None:
-        request.principal = forward.principal.name
-        Relay(request, forward, request.channel.site, self._pool).start()
+    def _decide(self, request: ClientRequest, *, asked: bool) -> None:
+        door, channel = self._door, request.channel
+        verdict = door.gate.decide(
+            request.head, request.target, channel.peer, door.facts(), request.started, asked=asked
+        )
+        if type(verdict) is NeedKeys:
+            door.once_more(request, verdict, lambda: self._decide(request, asked=True))
+            return
+        request.principal = verdict.principal.name
+        Relay(request, verdict, channel.site, self._pool).start()
 
 
 class RootResource(Resource):

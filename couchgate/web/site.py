@@ -168,16 +168,17 @@ class GateSite(protocol.Factory):
     def render(self, request: ClientRequest) -> None:
         """Decide what can be decided without a token, then let the tree's Resource answer. Raises GateError."""
         head = request.head
-        screen = self.gate.screen(head)
-        request.lines = screen.lines
-        if screen.preflight:
+        request.lines, preflight, close = self.gate.screen(head)
+        if close:
+            request.keep = False
+        if preflight:
             status, pairs = self.gate.preflight(head)
             request.code = "preflight" if status < 400 else "preflight_refused"
             request.endpoint = "preflight"
             request.lines = b""
             request.respond(status, lines_of(pairs))
             return
-        target = classify(head.method, head.target)
+        request.target = target = classify(head.method, head.target)
         request.endpoint = target.endpoint
         resource: Any = self.root
         for segment in target.segments:

@@ -88,8 +88,11 @@ access = "{access}"
 
 
 def haproxy(setting: Setting) -> Gate:
-    """HAProxy with `jwt_verify` (RS256) and `exp`; its "close" port closes both sides after each request."""
-    ports = {"keepalive": free_port(), "close": free_port()}
+    """HAProxy with `jwt_verify` (RS256) and `exp`; its "close" port closes both sides after each request.
+
+    Its "unbuffered" port sends the first rows of a feed at once; without `http-no-delay` they wait for more.
+    """
+    ports = {"keepalive": free_port(), "close": free_port(), "unbuffered": free_port()}
     pem = setting.tokens.pem
     rules = f"""\
     http-request set-var(txn.token) http_auth_bearer
@@ -120,10 +123,18 @@ frontend close
     option httpclose
 {rules}
     default_backend closed
+frontend unbuffered
+    bind 127.0.0.1:{ports["unbuffered"]}
+    option http-no-delay
+{rules}
+    default_backend undelayed
 backend kept
     server couchdb 127.0.0.1:{setting.upstream}
 backend closed
     option httpclose
+    server couchdb 127.0.0.1:{setting.upstream}
+backend undelayed
+    option http-no-delay
     server couchdb 127.0.0.1:{setting.upstream}
 """
     )

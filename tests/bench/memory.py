@@ -14,7 +14,7 @@ READERS = 8
 BODY = 100 * 1024 * 1024
 POLLS = 2000
 _WATCHED_SECONDS = 5.0
-_PEERS = ("HAProxy", "nginx", "FastAPI + httpx", "Twisted Agent")
+_PEERS = ("HAProxy", "nginx", "Twisted Agent")
 
 
 def slow_readers(bench: Bench) -> list[Row]:

@@ -2,7 +2,7 @@
 //
 //   node replicate.mjs MODULES DIRECT GATE TOKEN PAIRS DOCUMENTS
 //
-// MODULES is the folder whose node_modules hold PouchDB; DIRECT and GATE are base URLs of the same database server.
+// MODULES is the folder whose node_modules hold PouchDB (the stand-in database's own); DIRECT and GATE are base URLs of the same database server.
 // One timing is a pull of DOCUMENTS documents into an empty database in memory and a push of them into an empty
 // database of the server. The first pair is a warm-up and is not printed; the order within a pair alternates.
 

@@ -8,34 +8,34 @@ import statistics
 import subprocess
 from pathlib import Path
 
+from couchgate.standin.install import StandinError, cache_directory, node, npm_install
+
 from .bench import Bench, Row
 from .gates import Setting, couchgate
-from .processes import LOAD_CORE, Process, free_port, need
+from .processes import LOAD_CORE, MissingError, Process, free_port
 
 _HERE = Path(__file__).parent
-_CLIENT = _HERE.parent / "integration" / "node"
 
 
 def replication(bench: Bench) -> list[Row]:
     """A pull and a push of 2,000 documents, through the gate against direct: the median of the pairs' ratios."""
-    node = need("node", "nodejs npm")
-    server = _standin_server()
-    if not (_CLIENT / "node_modules").exists():
-        bench.say("npm ci for PouchDB")
-        subprocess.run([need("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=_CLIENT, check=True)
+    try:
+        program, modules = node(), npm_install(cache_directory())
+    except StandinError as error:
+        raise MissingError(str(error)) from error
     effort = bench.effort
     bench.say(f"replication, {effort.pairs} pairs of {effort.documents} documents")
     port = free_port()
     folder = bench.folder / "replication"
     folder.mkdir()
-    standin = Process([node, str(server), str(port)], core=LOAD_CORE, log=folder / "standin.log", ports=(port,))
+    standin = Process([program, str(modules / "server.js"), str(port)], core=LOAD_CORE, log=folder / "standin.log", ports=(port,))
     try:
         gate = couchgate(Setting(folder, port, bench.tokens), auth="none")
         try:
             urls = [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{gate.ports['keepalive']}"]
             counts = [str(effort.pairs), str(effort.documents)]
             done = subprocess.run(
-                [node, str(_HERE / "replicate.mjs"), str(_CLIENT), *urls, bench.tokens.good[0], *counts],
+                [program, str(_HERE / "replicate.mjs"), str(modules), *urls, bench.tokens.good[0], *counts],
                 capture_output=True,
                 text=True,
                 timeout=600,

@@ -12,8 +12,8 @@ from couchgate.core.errors import BadRequest, GateError
 from couchgate.core.target import Kind, classify, destination
 
 # What COUCHDB's table of kinds says, written once more, as routes. `$db` a legal database, `$doc` a name without `_`
-# in front, `$name` any name, `$any` any segment, `$att` one or more segments that make an attachment's name, `$more` one
-# or more segments. The prefixes `_design/` and `_local/` are taken apart before.
+# in front, `$name` any name, `$any` any segment, `$att` one or more segments that make an attachment's name, `$more`
+# one or more segments. The prefixes `_design/` and `_local/` are taken apart before.
 ROUTES = """
 read GET $db                            | write POST $db                        | admin PUT,DELETE $db
 read GET $db $doc                       | write PUT,POST,DELETE,COPY $db $doc
@@ -126,6 +126,11 @@ SEGMENT = st.one_of(
     st.sampled_from([b"favicon.ico", b"DB", b"shards/00000000-ffffffff/db", b"+db", b"_+", b" "]),
     st.binary(min_size=1, max_size=4).filter(lambda value: not any(byte < 32 or byte == 127 for byte in value)),
 )
+NAME = st.one_of(st.sampled_from([b"x", b"_x", b"a/b", b"a+b", b"_view", b"caf\xc3\xa9", b"queries", b"\xff"]), SEGMENT)
+HOLES = {"$db": st.sampled_from([b"db", b"db", b"a/b", b"a+b", b"_users"])}
+TEMPLATES = [
+    [part.encode() if part[0] != "$" else HOLES.get(part, NAME) for part in template] for _, _, template in _routes()
+]
 METHOD = st.sampled_from([b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"COPY", b"OPTIONS", b"TRACE", b"get", b"MOVE"])
 
 
@@ -133,7 +138,13 @@ METHOD = st.sampled_from([b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"COPY", 
 def raw_targets(draw):
     """A target of interesting segments, each byte as it is or escaped."""
     raw = b""
-    for segment in draw(st.lists(SEGMENT, max_size=7)):
+    # Either any segments, or those of a route, one of them perhaps replaced or added.
+    segments = draw(st.one_of(st.lists(SEGMENT, max_size=7), st.sampled_from(TEMPLATES)))
+    chosen = [segment if isinstance(segment, bytes) else draw(segment) for segment in segments]
+    if chosen and draw(st.booleans()):
+        at = draw(st.integers(0, len(chosen)))
+        chosen[at : at + draw(st.integers(0, 1))] = [draw(SEGMENT)]
+    for segment in chosen:
         raw += draw(st.sampled_from([b"/", b"//"]))
         escaped = draw(st.sampled_from([0, 0, 0, 1, 2]))
         for byte in segment:
@@ -148,6 +159,7 @@ def raw_targets(draw):
 @given(METHOD, raw_targets())
 @example(b"GET", b"/a+b/doc")
 @example(b"PUT", b"/db/_design%2Fx/att")
+@example(b"GET", b"/db/_partition/%80/_all_docs")
 def test_every_decision_is_what_couchdb_would_read_with_plus_either_way(method, raw):
     """A kind and a database are decided only where CouchDB reads the same, whatever it takes `+` for."""
     segments = [oracle_segments(raw, plus=plus) for plus in (False, True)]
@@ -242,6 +254,16 @@ def test_what_cannot_be_read_is_refused(raw):
         (b"PUT", b"/db/_local/x/att", "never", "attachment"),
         (b"COPY", b"/db/_local/x", "never", "_local"),
         (b"GET", b"/db/_local", "never", "unknown"),
+        (b"GET", b"/db/_design/x/_info", "design", "_info"),
+        (b"PUT", b"/db/_design/x/_update/f/doc", "design", "_update"),
+        (b"POST", b"/db/_design/x/_view/v/queries", "read", "_view"),
+        (b"GET", b"/db/_design/x/_search/i", "read", "_search"),
+        (b"DELETE", b"/db/_index/_design/x/json/i", "design", "_index"),
+        (b"POST", b"/db/_all_docs/queries", "read", "_all_docs"),
+        (b"POST", b"/db/_compact/x", "admin", "_compact"),
+        (b"GET", b"/db/_partition/p/_all_docs", "read", "_all_docs"),
+        (b"GET", b"/db/_partition/p/_design/x/_view/v", "read", "_view"),
+        (b"GET", b"/db/_partition/p/_index", "never", "unknown"),
         (b"GET", b"/db/_partition/p", "never", "unknown"),
         (b"GET", b"/db/_partition/_p/_all_docs", "never", "unknown"),
         (b"POST", b"/db/_partition/p/_design/x/_update/f", "never", "unknown"),

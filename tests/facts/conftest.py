@@ -83,7 +83,7 @@ class RawServer(Protocol):
             self.transport.write(self.factory.answer)
             self.factory.answered.callback(None)
             if self.factory.endless:
-                self.transport.registerProducer(self, False)
+                self.transport.registerProducer(self, streaming=False)
             elif self.factory.close:
                 self.transport.loseConnection()
 

@@ -98,7 +98,9 @@ def test_an_unknown_key_makes_it_look_at_once(tmp_path, open_source, make):
     assert source.current().find("two", "ES256")
 
 
-@pytest.mark.parametrize("junk", [b"", b"{", b"<html>", b"\xff" * 40, b"[" * 100_000, b'{"keys": []}', b"x" * (1 << 21)])
+@pytest.mark.parametrize(
+    "junk", [b"", b"{", b"<html>", b"\xff" * 40, b"[" * 100_000, b'{"keys": []}', b"x" * (1 << 21)]
+)
 def test_a_broken_file_keeps_the_last_good_keys(tmp_path, open_source, clock, make, changes, log_events, junk):
     """A changed file that holds no keys leaves the old ones in use, and is reported in exactly one line."""
     path = tmp_path / "keys"

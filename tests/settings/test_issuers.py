@@ -1,0 +1,69 @@
+"""Several issuers: no token fits two, and no two people are one CouchDB user."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def second_issuer(**changes):
+    """A second [[issuers]] table, with `changes` as TOML text."""
+    keys = {
+        "issuer": '"https://other.example.com/"',
+        "audiences": '["other"]',
+        "algorithms": '["ES256"]',
+        "keys": '"key.pub.pem"',
+        "name_prefix": '"b:"',
+        **changes,
+    }
+    return "\n[[issuers]]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "a"), ("a", "ab"), ("ab", "a"), ("", "b:"), ("b:", ""), ("", "")])
+def test_prefixes_that_let_two_people_meet_are_refused(first, second, refusal, upstream_text, issuer_text):
+    """If one prefix begins the other, a user of one issuer can be named like one of the other."""
+    text = upstream_text + issuer_text + f'name_prefix = "{first}"\n' + second_issuer(name_prefix=f'"{second}"')
+    assert refusal(text).startswith("issuers[1].name_prefix and issuers[0].name_prefix")
+
+
+@given(st.sampled_from(["a:", "b:", "ab:", "x-"]), st.sampled_from(["a:", "b:", "ab:", "x-"]), st.text(), st.text())
+def test_prefixes_that_are_accepted_keep_all_names_apart(first, second, name, other):
+    """Where neither prefix begins the other, no two names meet, whatever they are."""
+    if not first.startswith(second) and not second.startswith(first):
+        assert first + name != second + other
+
+
+def test_two_issuers_with_prefixes_of_their_own_are_accepted(settle, upstream_text, issuer_text, rule_text):
+    """Two issuers, two prefixes, and rules that say whose people they are for."""
+    text = upstream_text + issuer_text + 'name_prefix = "a:"\n' + second_issuer()
+    text += rule_text + 'issuers = ["https://other.example.com/"]\n'
+    settings = settle(text)
+    assert [issuer.rules.id for issuer in settings.issuers] == ["issuers[0]", "issuers[1]"]
+    assert settings.rules[0].issuers == {"https://other.example.com/"}
+
+
+def test_with_several_issuers_a_rule_names_its_own(refusal, upstream_text, issuer_text, rule_text):
+    """A rule without `issuers` would let one issuer's people in where only the other's may go."""
+    text = upstream_text + issuer_text + 'name_prefix = "a:"\n' + second_issuer() + rule_text
+    assert refusal(text).startswith("rules[0].issuers is missing; with several issuers")
+
+
+SAME = {"issuer": '"https://id.example.com/"', "name_prefix": '""'}
+
+
+def test_one_issuer_in_two_tables_needs_no_prefix(settle, upstream_text, issuer_text, rule_text):
+    """Tables that share an issuer have the same people, so they share names, and a rule need not name the issuer."""
+    settings = settle(upstream_text + issuer_text + second_issuer(**SAME) + rule_text)
+    assert settings.rules[0].issuers == {"https://id.example.com/"}
+
+
+@pytest.mark.parametrize("audiences", ["[]", '["couchgate"]', '["x", "couchgate"]'])
+def test_one_issuer_in_two_tables_needs_disjoint_audiences(audiences, refusal, upstream_text, issuer_text):
+    """A token must not fit two tables."""
+    text = upstream_text + issuer_text + second_issuer(**SAME, audiences=audiences)
+    assert refusal(text).startswith("issuers[1].audiences must not be empty and must differ from issuers[0].audiences")
+
+
+def test_one_issuer_with_two_claims_for_the_name_needs_two_prefixes(refusal, upstream_text, issuer_text):
+    """One person's e-mail address may be another's subject."""
+    text = upstream_text + issuer_text + second_issuer(**SAME) + '[issuers.claims]\nname = "email"\n'
+    assert refusal(text).startswith("issuers[1].name_prefix and issuers[0].name_prefix")
