@@ -9,7 +9,6 @@ from typing import IO, Any
 
 from twisted.application.service import MultiService
 from twisted.internet import defer, endpoints, task
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,11 +31,13 @@ from couchgate.endpoints.status import Readiness, health
 from couchgate.facts.keyring import KeyRing
 from couchgate.facts.keyurl import key_source
 from couchgate.settings import Settings, UpstreamSettings
-from couchgate.upstream.pool import UpstreamPool
+from couchgate.upstream.connectors import EndpointConnector, SocketConnector
+from couchgate.upstream.pool import Connector, UpstreamPool
 from couchgate.upstream.probe import probe
 from couchgate.web.own import EndpointResource, OwnResource
 from couchgate.web.resources import Door, ReverseProxyResource, RootResource
 from couchgate.web.site import GateSite
+from couchgate.wire.lane import Acceptor, Lane, lane_of
 
 POOL_SWEEP_SECONDS = 1.0
 
@@ -64,12 +65,17 @@ def gate_of(settings: Settings) -> Gate:
     )
 
 
-def upstream_endpoint(reactor: Any, upstream: UpstreamSettings) -> IStreamClientEndpoint:
+def connector_of(reactor: Any, lane: Lane | None, upstream: UpstreamSettings) -> Connector:
     """The way to CouchDB; by https its certificate is verified for the host's name (service-identity)."""
+    if lane is not None and not upstream.secure:
+        try:
+            return SocketConnector(lane, upstream.host, upstream.port)
+        except ValueError:
+            pass  # a name, not an address: looked up anew for each connection
     endpoint: Any = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
     if upstream.secure:
         endpoint = endpoints.wrapClientTLS(optionsForClientTLS(upstream.host), endpoint)
-    return endpoint  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
+    return EndpointConnector(endpoint, reactor, upstream.connect_seconds)
 
 
 def _endpoint(ask: Callable[[Question], Awaitable[Answer]]) -> Callable[[bytes, Principal | None], Awaitable[Answer]]:
@@ -90,9 +96,10 @@ class GateService(MultiService):
         )
         self.keyring.setServiceParent(self)
         upstream = settings.upstream
+        self.lane = lane_of(reactor)
         self.pool = UpstreamPool(
-            upstream_endpoint(reactor, upstream),
-            reactor,
+            connector_of(reactor, self.lane, upstream),
+            reactor.seconds,
             connect_seconds=upstream.connect_seconds,
             idle_most=upstream.connections,
         )
@@ -106,6 +113,7 @@ class GateService(MultiService):
         self._root = self._tree()
         self.sites: list[GateSite] = []
         self.ports: list[Any] = []
+        self._acceptors: list[Acceptor] = []
 
     def _tree(self) -> RootResource:
         door = Door(self._gate, lambda: Facts(self.keyring.keysets), self.keyring.refresh)
@@ -156,6 +164,9 @@ class GateService(MultiService):
         for warning in self.settings.warnings:
             self.log.warn("{warning}", warning=warning)
         for site, port in zip(self.sites, self.ports, strict=False):
+            acceptor = None if self.lane is None else site.take_over(port, self.lane)
+            if acceptor is not None:
+                self._acceptors.append(acceptor)
             mode = "keepalive" if site.keepalive else "close"
             self.log.info("couchgate listens on {address} ({mode})", address=port.getHost(), mode=mode)
         defer.ensureDeferred(self._first_look()).addErrback(
@@ -169,6 +180,8 @@ class GateService(MultiService):
 
     async def _stop(self) -> None:
         self.readiness.draining = True
+        for acceptor in self._acceptors:
+            acceptor.stop()
         for port in self.ports:
             await defer.maybeDeferred(port.stopListening)
         seconds = self.settings.gate.drain_seconds

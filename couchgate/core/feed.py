@@ -228,7 +228,7 @@ class _Longpoll(FeedFollower):
             self._state = _State.FIRST
             return head.end()
         bare = window.translate(None, _SPACE)
-        if _HEAD.startswith(bare):
+        if bare != _HEAD and _HEAD.startswith(bare):
             self._kept = bare
         else:
             self._state = _State.LOST
@@ -267,7 +267,8 @@ class _Longpoll(FeedFollower):
 
     def _leap(self, window: bytes, position: int) -> int:
         """Into the last row of this piece, over all that stand before it, where CouchDB wrote them: its rows hold no
-        raw newline, so a row begins wherever one stands before `{"seq":`. Reading them all would cost ten times more.
+        raw newline, so a row begins wherever one stands before `{"seq":`, and each seq is a string or null. (Any other
+        would be passed over, and an older one stay in force.) Reading all the rows would cost ten times more.
         """
         row = window.rfind(_NEXT_ROW, position)
         if row < 0:

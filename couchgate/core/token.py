@@ -120,8 +120,8 @@ def _split(token: bytes) -> _Compact:
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthorized(f"The token is longer than {MAX_TOKEN_BYTES} bytes.", code="token_too_large")
     signing_input, _, signature = token.rpartition(b".")
-    header, dot, payload = signing_input.partition(b".")
-    if not dot or b"." in payload:
+    header, dot, payload = signing_input.partition(b".")  # a further dot is in the payload, and no base64url
+    if not dot:
         raise _malformed()
     parsed = _header(header)
     try:

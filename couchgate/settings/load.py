@@ -145,6 +145,10 @@ def _access_log(table: Table) -> str:
     if access in {"stdout", "off"}:
         return access
     path = table.document.resolve(access)
-    if path.is_dir() or not path.parent.is_dir():
+    try:
+        fits = path.parent.is_dir() and not path.is_dir()
+    except OSError as error:
+        raise table.error("access", f"names {path}, {refusal(error)}; it must be a file in a folder") from error
+    if not fits:
         raise table.error("access", f'must be "stdout", "off" or a file in a folder that exists, not {path}')
     return str(path)

@@ -157,8 +157,6 @@ class Table:
         )
 
     def _value(self, key: str, default: object, right: str) -> Any:
-        if key not in self._known:
-            raise KeyError(key)
         given = self.override(key)
         if given is not None:
             return given

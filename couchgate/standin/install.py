@@ -75,7 +75,7 @@ def npm_install(target: Path, package: Path = HERE) -> Path:
         ) as near:
             made = Path(near) / "package"
             made.mkdir()
-            for source in package.glob("*.*js*"):
+            for source in package.glob("*.js*"):
                 shutil.copyfile(source, made / source.name)
             _npm_ci(npm, made)
             with contextlib.suppress(OSError):  # somebody else was faster; then that one serves

@@ -7,22 +7,17 @@ and the answer allows it; otherwise it is closed, and aborted while something is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-from twisted.internet import protocol
-from twisted.internet.error import ConnectionDone
-from twisted.internet.main import CONNECTION_LOST
-from twisted.python.failure import Failure
+from typing import TYPE_CHECKING, Protocol
 
 from couchgate.core.errors import BadGateway, GateError, Unavailable
 from couchgate.core.message import ResponseHead
 from couchgate.http1.responses import ResponseReader
-from couchgate.outlet import Outlet
+from couchgate.wire import Wire
 
 if TYPE_CHECKING:
     from couchgate.upstream.pool import UpstreamPool
 
-RECEIVE = 65536  # bytes taken from the socket at once: what a slow client can make the gate hold
+RETRY_AFTER = 5  # seconds: what PouchDB is told
 
 
 class Exchange(Protocol):
@@ -44,24 +39,20 @@ class Exchange(Protocol):
         """What was written has gone out; more may be written."""
 
 
-class UpstreamConnection(protocol.Protocol):
-    """A connection of `pool`. `used` counts the exchanges that it has served."""
+class UpstreamConnection:
+    """A connection of `pool`, the owner of a wire. `used` counts the exchanges that it has served."""
+
+    _exchange: Exchange | None = None
+    _reader: ResponseReader | None = None
+    _sent = True
+    _paused = False
+    used = 0
+    idle_since = 0.0
+    wire: Wire
 
     def __init__(self, pool: UpstreamPool) -> None:
         self._pool = pool
-        self._exchange: Exchange | None = None
-        self._reader: ResponseReader | None = None
-        self._outlet: Any = None
-        self._sent = True
-        self._paused = False
-        self.used = 0
-        self.idle_since = 0.0
-
-    def connectionMade(self) -> None:
-        """The transport is there."""
-        transport: Any = self.transport
-        transport.setTcpNoDelay(True)
-        self._outlet = Outlet(transport, self)
+        self.pending_since = 0.0  # when it began to be made; 0 once it is known to stand
 
     def begin(self, exchange: Exchange, method: bytes, data: bytes, *, complete: bool) -> bool:
         """Send `data`, the request's head and perhaps body. `complete`: that was all. False: wait for `drained`."""
@@ -69,31 +60,24 @@ class UpstreamConnection(protocol.Protocol):
         self._reader = ResponseReader(method)
         self._sent = complete
         self.used += 1
-        return bool(self._outlet.write(data))
+        return self.wire.write(data)
 
     def send(self, data: bytes, *, complete: bool = False) -> bool:
         """Send more of the body. `complete`: that was the end of it. False: wait for `drained`."""
         self._sent = complete
-        return not data or bool(self._outlet.write(data))
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the way up is full."""
-        return bool(self._outlet.blocked)
+        return not data or self.wire.write(data)
 
     def pause(self) -> None:
         """Read no more of the response until `resume`."""
         if not self._paused:
             self._paused = True
-            transport: Any = self.transport
-            transport.pauseProducing()
+            self.wire.pause()
 
     def resume(self) -> None:
         """Read on."""
         if self._paused:
             self._paused = False
-            transport: Any = self.transport
-            transport.resumeProducing()
+            self.wire.resume()
 
     def abandon(self) -> None:
         """The exchange has lost its interest: end it at once, so that CouchDB stops working on it."""
@@ -102,15 +86,21 @@ class UpstreamConnection(protocol.Protocol):
 
     def close_idle(self) -> None:
         """Close a connection that serves nobody."""
-        self._outlet.close()
+        self.wire.close()
+
+    def give_up(self) -> None:
+        """It could not be made in time."""
+        self._fail(Unavailable("CouchDB cannot be reached in time.", code="upstream_down", retry_after=RETRY_AFTER))
 
     def drained(self) -> None:
-        """The outlet can be written to again."""
+        """The wire can be written to again."""
+        self.pending_since = 0.0
         if self._exchange is not None:
             self._exchange.upstream_drained()
 
-    def dataReceived(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Bytes from CouchDB."""
+        self.pending_since = 0.0
         exchange = self._exchange
         reader = self._reader
         if exchange is None or reader is None:
@@ -141,7 +131,7 @@ class UpstreamConnection(protocol.Protocol):
             self.resume()  # a connection left paused by this exchange would hang the next
             self._pool.release(self)
         else:
-            self._outlet.close()
+            self.wire.close()
 
     def _fail(self, error: GateError, *, stale: bool = False) -> None:
         exchange = self._exchange
@@ -153,26 +143,31 @@ class UpstreamConnection(protocol.Protocol):
     def _abort(self) -> None:
         self._reader = None
         self._pool.discard(self)
-        transport: Any = self.transport
-        transport.abortConnection()
+        self.wire.abort()
 
-    def connectionLost(self, reason: Failure = Failure(CONNECTION_LOST)) -> None:  # noqa: B008  # Twisted's signature
+    def ended(self) -> None:
+        """CouchDB has closed its direction: that ends an answer without a length, and any other connection."""
+        exchange, reader = self._exchange, self._reader
+        if exchange is not None and reader is not None and reader.ended():
+            self._exchange = self._reader = None
+            self.wire.close()
+            exchange.response_data(b"", done=True)
+        else:
+            self.wire.close()
+
+    def lost(self, *, clean: bool) -> None:  # noqa: ARG002  # a cut answer is cut, however politely
         """The connection is gone."""
         self._pool.lost(self)
         exchange, reader = self._exchange, self._reader
         self._exchange = self._reader = None
         if exchange is None or reader is None:
             return
-        if reader.ended() and reason.check(ConnectionDone):
-            exchange.response_data(b"", done=True)
-            return
-        if reader.head is not None:
-            exchange.upstream_failed(BadGateway("CouchDB's answer broke off.", code="upstream_cut"), stale=False)
-            return
-        stale = self.used > 1 and not reader.touched
         if reader.touched:
-            error: GateError = BadGateway("CouchDB's answer broke off in its head.", code="upstream_cut")
+            error: GateError = BadGateway("CouchDB's answer broke off.", code="upstream_cut")
+            exchange.upstream_failed(error, stale=False)
+        elif self.pending_since:
+            error = Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
+            exchange.upstream_failed(error, stale=False)
         else:
             error = Unavailable("CouchDB closed the connection without an answer.", code="upstream_closed")
-        exchange.upstream_failed(error, stale=stale)
-
+            exchange.upstream_failed(error, stale=self.used > 1)

@@ -8,40 +8,44 @@ that is just being closed.
 
 from __future__ import annotations
 
-from twisted.internet import defer, protocol
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet import defer
 from twisted.python.failure import Failure
 
 from couchgate.core.errors import Unavailable
-from couchgate.upstream.connection import Exchange, UpstreamConnection
+from couchgate.upstream.connection import RETRY_AFTER, Exchange, UpstreamConnection
 
 IDLE_SECONDS = 4.0  # Node closes after 5, CouchDB's web server later
-RETRY_AFTER = 5  # seconds: what PouchDB is told
 
 
-class _Factory(protocol.Factory):
-    noisy = False
+class Connector(Protocol):
+    """Makes connections to CouchDB (`couchgate.upstream.connectors`)."""
 
-    def __init__(self, pool: UpstreamPool) -> None:
-        self._pool = pool
-
-    def buildProtocol(self, addr: object) -> UpstreamConnection:  # noqa: ARG002  # Twisted's signature
-        return UpstreamConnection(self._pool)
+    def connect(self, connection: UpstreamConnection) -> defer.Deferred[None] | None:
+        """Give `connection` its wire: at once (None; it may still turn out that nobody is there), or later."""
 
 
 class UpstreamPool:
-    """Connections to one CouchDB, by `endpoint`. At most `idle_most` of them wait for work."""
+    """Connections to one CouchDB. At most `idle_most` of them wait for work. `seconds` is a monotonic clock."""
 
     def __init__(
-        self, endpoint: IStreamClientEndpoint, clock: IReactorTime, *, connect_seconds: float = 5.0, idle_most: int = 128
+        self,
+        connector: Connector,
+        seconds: Callable[[], float],
+        *,
+        connect_seconds: float = 5.0,
+        idle_most: int = 128,
     ) -> None:
-        self._endpoint = endpoint
-        self._clock = clock
+        self._connector = connector
+        self._seconds = seconds
         self._connect_seconds = connect_seconds
         self._idle_most = idle_most
-        self._factory = _Factory(self)
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
+        self._pending: dict[UpstreamConnection, None] = {}
+        self._tick = seconds()
         self._stopped = False
 
     def acquire(self, exchange: Exchange, *, fresh: bool = False) -> defer.Deferred[None] | None:
@@ -49,33 +53,43 @@ class UpstreamPool:
 
         `fresh`: not a kept one. A failure reaches the exchange as `upstream_failed(Unavailable)`, never by an errback.
         """
-        if not fresh and self._idle:
+        if self._idle and not fresh:
             exchange.upstream_connected(self._idle.pop())
             return None
-        waiting = self._endpoint.connect(self._factory)
-        waiting.addTimeout(self._connect_seconds, self._clock)
+        connection = UpstreamConnection(self)
+        try:
+            waiting = self._connector.connect(connection)
+        except OSError:
+            self._failed(exchange)
+            return None
+        if waiting is None:
+            connection.pending_since = self._seconds()
+            self._pending[connection] = None
+            self._open.add(connection)
+            exchange.upstream_connected(connection)
+            return None
 
-        def connected(made: object) -> None:
-            assert isinstance(made, UpstreamConnection)  # noqa: S101  # for the type checker: the factory built it
-            self._open.add(made)
-            exchange.upstream_connected(made)
+        def connected(_: None) -> None:
+            self._open.add(connection)
+            exchange.upstream_connected(connection)
 
         def failed(reason: Failure) -> None:
-            if reason.check(defer.CancelledError):
-                return
-            exchange.upstream_failed(
-                Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER), stale=False
-            )
+            if not reason.check(defer.CancelledError):
+                self._failed(exchange)
 
-        answer: defer.Deferred[None] = waiting.addCallbacks(connected, failed)
-        return answer
+        return waiting.addCallbacks(connected, failed)
+
+    @staticmethod
+    def _failed(exchange: Exchange) -> None:
+        error = Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
+        exchange.upstream_failed(error, stale=False)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose exchange is complete."""
         if self._stopped or len(self._idle) >= self._idle_most:
             connection.close_idle()
             return
-        connection.idle_since = self._clock.seconds()
+        connection.idle_since = self._tick
         self._idle.append(connection)
 
     def discard(self, connection: UpstreamConnection) -> None:
@@ -86,11 +100,18 @@ class UpstreamPool:
     def lost(self, connection: UpstreamConnection) -> None:
         """This connection is closed."""
         self.discard(connection)
+        self._pending.pop(connection, None)
         self._open.discard(connection)
 
     def sweep(self) -> None:
-        """Close what has been idle too long; to be called about once a second."""
-        before = self._clock.seconds() - IDLE_SECONDS
+        """Close what has been idle or in the making for too long; to be called about once a second."""
+        self._tick = now = self._seconds()
+        for connection in list(self._pending):
+            if not connection.pending_since:
+                del self._pending[connection]
+            elif connection.pending_since < now - self._connect_seconds:
+                connection.give_up()
+        before = now - IDLE_SECONDS
         while self._idle and self._idle[0].idle_since < before:
             self._idle.pop(0).close_idle()
 

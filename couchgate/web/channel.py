@@ -8,20 +8,16 @@ the rest is thrown away for a moment, because closing with unread bytes would se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet import protocol
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
-from twisted.internet.main import CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from couchgate.core.errors import BodyTooLarge, GateError, InternalError, RequestTimeout, Unavailable
 from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, Peer, RequestHead
 from couchgate.http1.requests import BodyReader, take_head
-from couchgate.outlet import Outlet
 from couchgate.web.request import BodySink, ClientRequest
+from couchgate.wire import Wire
 
 if TYPE_CHECKING:
     from couchgate.web.site import GateSite
@@ -33,41 +29,34 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
 
 
-@implementer(IHalfCloseableProtocol)
-class GateChannel(protocol.Protocol):
-    """The server's side of one client connection."""
+class GateChannel:
+    """The server's side of one client connection: the owner of its wire."""
 
     log = Logger()
+    _buffer = b""
+    _request: ClientRequest | None = None
+    _body: BodyReader | None = None
+    _reading_body = False
+    _taking = False
+    _paused = False
+    _half_closed = False
+    _closing = False
+    _discarded = -1  # bytes thrown away since the connection began to close; -1: it does not
 
-    def __init__(self, site: GateSite, address: str) -> None:
+    def __init__(self, site: GateSite, peer: Peer) -> None:
         self.site = site
-        self.peer = Peer.of(address, secure=False)
-        self._buffer = b""
-        self._request: ClientRequest | None = None
-        self._body: BodyReader | None = None
-        self._reading_body = False
-        self._taking = False
-        self._paused = False
-        self._half_closed = False
-        self._discarded = -1  # bytes thrown away since the connection began to close; -1: it does not
-        self._since = 0.0  # when the present wait began, by the site's coarse clock
-        self._outlet: Any = None
+        self.peer = peer
+        self._since = site.tick  # when the present wait began, by the site's coarse clock
+        self.wire: Wire
 
-    # -- the transport's side
+    # -- the wire's side
 
-    def connectionMade(self) -> None:
-        """A client has connected."""
-        transport: Any = self.transport
-        self._since = self.site.tick
-        self._outlet = Outlet(transport, self)
-        if self.peer.address:
-            transport.setTcpNoDelay(True)
-        if ISSLTransport.providedBy(transport):
-            self.peer = Peer.of(self.peer.address, secure=True)
+    def opened(self) -> None:
+        """The wire is there."""
         if not self.site.opened(self):
             self._refuse_unread(Unavailable("The gate has no connection to spare.", code="connections", retry_after=1))
 
-    def dataReceived(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._discarded >= 0:
             self._discarded += len(data)
@@ -101,12 +90,12 @@ class GateChannel(protocol.Protocol):
                     self._since = self.site.tick
                 self._buffer = data
                 if self._half_closed:
-                    self._outlet.close()
+                    self._close()
                 break
             head, used = taken
             self._buffer = data = data[used:]
             self._start(head)
-            if self._request is not None or self._discarded >= 0 or not data or self._outlet.blocked:
+            if self._request is not None or self._closing or self._discarded >= 0 or not data or self.wire.blocked:
                 break
         self._taking = False
 
@@ -139,7 +128,7 @@ class GateChannel(protocol.Protocol):
         if request is not None:
             request.keep = False
         elif self._discarded < 0:
-            self._outlet.close()
+            self._close()
 
     def fault(self, request: ClientRequest, reason: Failure) -> None:
         """A fault of the gate itself: log it, answer 500."""
@@ -177,7 +166,7 @@ class GateChannel(protocol.Protocol):
         if not self._buffer and self.site.keepalive and request.head.version == 11:
             expect = request.head.fields.first(b"expect")
             if expect is not None and expect.lower() == b"100-continue":
-                self._outlet.write(_CONTINUE)
+                self.wire.write(_CONTINUE)
         if self._buffer:
             self._feed_body()
 
@@ -211,8 +200,7 @@ class GateChannel(protocol.Protocol):
         """Read nothing more from the client for now."""
         if not self._paused:
             self._paused = True
-            transport: Any = self.transport
-            transport.pauseProducing()
+            self.wire.pause()
 
     def resume(self) -> None:
         """Read on."""
@@ -220,14 +208,13 @@ class GateChannel(protocol.Protocol):
             self._paused = False
             self._since = self.site.tick
             if not self._half_closed:
-                transport: Any = self.transport
-                transport.resumeProducing()
+                self.wire.resume()
 
     # -- the answer
 
     def write(self, data: bytes) -> bool:
         """Send part of an answer. False: wait for `client_drained`."""
-        if self._outlet.write(data):
+        if self.wire.write(data):
             return True
         self._since = self.site.tick
         return False
@@ -249,21 +236,21 @@ class GateChannel(protocol.Protocol):
             return
         if self._paused:
             self.resume()
-        if self._buffer and not self._outlet.blocked:
+        if self._buffer and not self.wire.blocked:
             self._take(self._buffer)
         elif self._half_closed:
-            self._outlet.close()
+            self._close()
 
     def _close_politely(self) -> None:
         unread = bool(self._buffer) or not self.body_complete
         self._buffer = b""
         if self._half_closed or not unread:
-            self._outlet.close()
+            self._close()
             return
         self._discarded = 0
         self.resume()
-        if not self._outlet.blocked:
-            self._outlet.close_write()
+        if not self.wire.blocked:
+            self.wire.close_write()
 
     def drained(self) -> None:
         """The client takes data again."""
@@ -273,14 +260,14 @@ class GateChannel(protocol.Protocol):
             if request.sink is not None:
                 request.sink.client_drained()
         elif self._discarded >= 0:
-            self._outlet.close_write()
+            self.wire.close_write()
         elif self._buffer:
             self._take(self._buffer)
 
     def abort(self) -> None:
         """Cut the connection (RST), so that nothing half-sent looks whole."""
-        transport: Any = self.transport
-        transport.abortConnection()
+        self._closing = True
+        self.wire.abort()
         self._leave()
 
     # -- the end
@@ -297,24 +284,26 @@ class GateChannel(protocol.Protocol):
         if sink is not None:
             sink.client_gone()
 
-    def readConnectionLost(self) -> None:
-        """The client has closed its side (IHalfCloseableProtocol): a shell that pipes, or one that has left."""
+    def ended(self) -> None:
+        """The client has closed its side: a shell that pipes, or one that has left."""
         self._half_closed = True
         request = self._request
         if request is None:
-            self._outlet.close()
+            self._close()
         elif not self.body_complete or self.site.is_feed(request):
             # A cut body will never be whole, and a feed has no end to wait for.
             self.abort()
 
-    def writeConnectionLost(self) -> None:
-        """Our side is closed (IHalfCloseableProtocol); the client's follows."""
-
-    def connectionLost(self, reason: Failure = Failure(CONNECTION_LOST)) -> None:  # noqa: ARG002, B008  # Twisted's
+    def lost(self, *, clean: bool) -> None:  # noqa: ARG002  # the client has left, one way or the other
         """The connection is gone."""
+        self._closing = True
         self.site.closed(self)
         self._leave()
         self._buffer = b""
+
+    def _close(self) -> None:
+        self._closing = True
+        self.wire.close()
 
     def sweep(self, now: float) -> None:
         """End waits that take too long; called about twice a second with the site's coarse clock."""
@@ -322,15 +311,15 @@ class GateChannel(protocol.Protocol):
         limits = self.site.limits
         if self._discarded >= 0:
             if waited > DISCARD_SECONDS:
-                self.abort() if self._outlet.blocked else self._outlet.close()
+                self.abort() if self.wire.blocked else self._close()
         elif self._request is None:
             if self._buffer:
                 if waited > limits.head_seconds:
                     self._buffer = b""
                     self._refuse_unread(RequestTimeout("The head of the request did not come in time."))
             elif waited > limits.idle_seconds:
-                self._outlet.close()
-        elif self._outlet.blocked or (self._half_closed and waited > HALF_CLOSED_SECONDS):
+                self._close()
+        elif self.wire.blocked or (self._half_closed and waited > HALF_CLOSED_SECONDS):
             if waited > limits.idle_seconds:
                 self.abort()
         elif self._reading_body and not self._paused and waited > limits.idle_seconds:

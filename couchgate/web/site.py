@@ -5,21 +5,28 @@ Timers: one sweep twice a second looks at every connection and every feed; nothi
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Protocol
 
-from twisted.internet import defer, protocol, task
+from twisted.internet import defer, protocol, task, tcp
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 
 from couchgate.core.gate import Gate
+from couchgate.core.message import Peer
 from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
 from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
+from couchgate.wire import Wire
+from couchgate.wire.lane import Acceptor, Lane, SocketWire
+from couchgate.wire.transport import TransportWire
 
 SWEEP_SECONDS = 0.5
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 class Limits(Protocol):
@@ -106,9 +113,32 @@ class GateSite(protocol.Factory):
     def _sweep_failed(reason: Any) -> None:
         GateChannel.log.failure("The sweep failed: time limits are no longer kept", failure=reason)
 
-    def buildProtocol(self, addr: IAddress) -> GateChannel:
-        """A client has connected from `addr`."""
-        return GateChannel(self, getattr(addr, "host", "") or "")
+    def buildProtocol(self, addr: IAddress) -> TransportWire:
+        """A client has connected from `addr`, by a Twisted transport."""
+        address = getattr(addr, "host", "") or ""
+
+        def owner_of(wire: Wire) -> GateChannel:
+            channel = GateChannel(self, Peer.of(address, secure=wire.secure))
+            channel.wire = wire
+            channel.opened()
+            return channel
+
+        return TransportWire(owner_of)
+
+    def take_over(self, port: Any, lane: Lane) -> Acceptor | None:
+        """Serve the plain TCP connections of `port` on `lane`; None if it has others, which stay with Twisted."""
+        if not isinstance(port, tcp.Port) or port.factory is not self or port.addressFamily not in _INTERNET:
+            return None
+        port.stopReading()
+        listener = socket.socket(fileno=os.dup(port.fileno()))
+
+        def accepted(sock: socket.socket, address: Any) -> None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            channel = GateChannel(self, Peer.of(address[0], secure=False))
+            channel.wire = SocketWire(lane, sock, channel)
+            channel.opened()
+
+        return Acceptor(lane, listener, accepted)
 
     def opened(self, channel: GateChannel) -> bool:
         """Count a connection in; False if there are too many."""

@@ -38,7 +38,7 @@ def replication(bench: Bench) -> list[Row]:
                 [program, str(_HERE / "replicate.mjs"), str(modules), *urls, bench.tokens.good[0], *counts],
                 capture_output=True,
                 text=True,
-                timeout=600,
+                timeout=300,
                 check=False,
                 preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
             )

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -88,6 +89,7 @@ def _prepare() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _DESCRIPTORS:
         raise MissingError(f"the benchmark needs {_DESCRIPTORS} file descriptors: ulimit -Hn says {hard}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, and so ends what was started
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))
 
 

@@ -141,6 +141,7 @@ def test_private_network_access_is_granted_by_setting_only(granted, asked, origi
         "https://app.example.com/x",
         "https://app.example.com?",
         "HTTPS://app.example.com",
+        "Https://app.example.com",
         "https://App.example.com",
         "https://*.example.com",
         "https://app.example.com:443",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from couchgate.core.feed import KEPT, FeedFollower
 
-LONGPOLL = b"/db/_changes?feed=longpoll&since=7"
+a_busy_machine_is_no_failure = settings(deadline=None)
 
 
 def longpoll(query=b"since=7"):
@@ -47,26 +47,22 @@ others = st.fixed_dictionaries(
 
 
 @st.composite
-def rows(draw):
-    row, seq = draw(others), draw(seqs)
-    members = list(row.items())
-    members.insert(draw(st.sampled_from((0, 0, len(members)))), ("seq", seq))
-    return dict(members)
-
-
-@st.composite
 def answers(draw):
-    """A longpoll answer in parts, and per part how many rows are complete after it and what may be done there."""
+    """A longpoll answer in parts: the rows, and with each part how many of them are complete after it."""
     start = draw(st.sampled_from(('{"results":[\n', '\n\n{"results":[\n', ' { "results" : [', '{"results":[')))
-    comma = draw(st.sampled_from((",\r\n", ",\n", ",")))
-    beats = st.sampled_from(("", "", "\n", "\n\n"))
-    parts = [(start.encode(), 0)]
-    found = draw(st.lists(rows(), max_size=6))
-    for count, row in enumerate(found):
-        parts.append((draw(beats).encode(), count))
-        lead = comma.encode() if count else b""
-        parts.append((lead + compact(row, ascii_only=draw(st.booleans())), count + 1))
-    parts.append((draw(beats).encode(), len(found)))
+    comma = draw(st.sampled_from((b",\r\n", b",\n", b",")))
+    beats = st.sampled_from((b"", b"", b"\n", b"\n\n"))
+    parts, found = [(start.encode(), 0)], []
+    for count in range(draw(st.integers(0, 6))):
+        members = list(draw(others).items())
+        if comma == b",\r\n":  # CouchDB's form
+            members.insert(0, ("seq", draw(st.one_of(st.text(max_size=9), st.none()))))
+        else:
+            members.insert(draw(st.sampled_from((0, len(members)))), ("seq", draw(seqs)))
+        found.append(dict(members))
+        parts.append((draw(beats), count))
+        parts.append(((comma if count else b"") + compact(found[-1], ascii_only=draw(st.booleans())), count + 1))
+    parts.append((draw(beats), len(found)))
     return found, parts
 
 
@@ -75,6 +71,7 @@ def expected_seq(found, since):
     return known[-1] if known else since
 
 
+@a_busy_machine_is_no_failure
 @given(answers(), st.integers(1, 40))
 def test_an_answer_can_be_ended_at_every_rows_end(answer, size):
     """At the end of each row, however the bytes were cut before, the ending gives the rows so far and the last seq."""
@@ -89,28 +86,35 @@ def test_an_answer_can_be_ended_at_every_rows_end(answer, size):
         assert not follower.hopeless
 
 
-@given(answers(), st.booleans())
-def test_an_answer_ends_well_wherever_it_says_so(answer, finished):
-    """Wherever the answer is cut in one piece, an ending that is offered gives valid JSON with a prefix of the rows."""
+@a_busy_machine_is_no_failure
+@given(answers(), st.booleans(), st.lists(st.floats(0, 1), max_size=5))
+def test_an_answer_ends_well_wherever_it_says_so(answer, finished, places):
+    """Wherever an ending is offered, it gives valid JSON with the rows so far and their last seq."""
     found, parts = answer
     sent = b"".join(data for data, _ in parts)
     if finished:
         sent += b'\n],\n"last_seq":"99-z","pending":3}\n'
-    for cut in range(len(sent) + 1):
-        follower = fed(sent[:cut])
-        ending = follower.ending()
+
+    def check(so_far, ending):
         if ending is None:
-            continue
-        whole = json.loads(sent[:cut] + ending)
-        count = len(whole["results"])
-        assert whole["results"] == found[:count]
-        if ending:
-            assert whole["last_seq"] == expected_seq(found[:count], 7)
-        else:
-            assert whole == {"results": found, "last_seq": "99-z", "pending": 3}
-    assert fed(sent).ending() is not None
+            return
+        whole = json.loads(so_far + ending)
+        rows = found[: len(whole["results"])]
+        last_seq, pending = (expected_seq(rows, 7), 0) if ending else ("99-z", 3)
+        assert whole == {"results": rows, "last_seq": last_seq, "pending": pending}
+
+    bytewise = longpoll()
+    for i in range(len(sent)):
+        bytewise.feed(sent[i : i + 1])
+        check(sent[: i + 1], bytewise.ending())
+    for place in places:
+        cut = round(place * len(sent))
+        check(sent[:cut], fed(sent[:cut]).ending())
+        check(sent, fed(sent[:cut], sent[cut:]).ending())
+    assert bytewise.ending() is not None
 
 
+@a_busy_machine_is_no_failure
 @given(answers(), st.integers(1, 40))
 def test_since_now_is_hopeless_until_a_seq_came(answer, size):
     """With since=now an answer can be ended once a row has told a seq, and until then is hopeless between rows."""
@@ -136,6 +140,7 @@ garbage = st.one_of(
 )
 
 
+@a_busy_machine_is_no_failure
 @given(garbage, st.integers(1, 30), st.sampled_from((b"longpoll", b"continuous", b"eventsource")))
 def test_garbage_never_raises(data, size, feed):
     """Any bytes can be followed; what is kept of them is bounded."""
@@ -291,6 +296,7 @@ def test_since_becomes_last_seq(query, last_seq):
     assert json.loads(longpoll(query).empty_answer())["last_seq"] == last_seq
 
 
+@a_busy_machine_is_no_failure
 @given(st.binary(max_size=60))
 def test_any_query_gives_valid_json_or_nothing(query):
     """Whatever a client writes as since, the answer is one JSON object with these three members."""

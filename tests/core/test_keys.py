@@ -108,6 +108,16 @@ def test_der_signature_is_no():
     assert not mine.verify("ES256", b"text", key.sign(b"text", ec.ECDSA(SHA256())))
 
 
+def test_ecdsa_signature_has_one_length():
+    """An ECDSA signature with a zero put before r or s has the same numbers, and is not valid."""
+    key = KeySet.from_jwks(minter().jwks(), ["ES256"]).find(None, "ES256")[0]
+    signing_input, _, signature = minter().token().encode().rpartition(b".")
+    raw = urlsafe_b64decode(signature + b"==")
+    assert key.verify("ES256", signing_input, raw)
+    assert not key.verify("ES256", signing_input, raw[:32] + b"\0" + raw[32:])
+    assert not key.verify("ES256", signing_input, b"\0" + raw)
+
+
 def test_curve_chooses_the_algorithm():
     """A P-384 key serves ES384 and not ES256."""
     with pytest.raises(UnusableKeys, match="does not fit"):

@@ -176,6 +176,16 @@ def test_every_decision_is_what_couchdb_would_read_with_plus_either_way(method, 
         assert target.database == database
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"COPY", b"OPTIONS"])
+def test_every_route_of_the_table_has_its_kind_for_every_method(method):
+    """Each endpoint of the table, and each lengthened by a segment, has the table's kind for each method."""
+    for _, _, template in _routes():
+        route = "/".join("db" if part == "$db" else "x" if part[0] == "$" else part for part in template)
+        for path in (f"/{route}", f"/{route}/y", f"/{route}/_y", f"/{route}/queries"):
+            raw = path.encode()
+            assert (raw, classify(method, raw).kind) == (raw, oracle(method, oracle_segments(raw, plus=False))[0])
+
+
 @given(st.binary(max_size=12), st.binary(max_size=40).map(lambda tail: b"/" + tail))
 @example(b"GET", b"/%")
 @example(b"GET", b"/db/%ff%")

@@ -152,6 +152,20 @@ def test_a_removed_file_keeps_the_keys(tmp_path, open_source, clock, make):
     assert "No such file" in source.problem
 
 
+def test_a_file_whose_folder_comes_back_is_no_problem_any_more(tmp_path, open_source, clock, make):
+    """A file that was out of reach for a while and is the same as before ends the problem."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    (folder / "keys").write_bytes(make.jwks("one"))
+    source = open_source(folder / "keys")
+    folder.rename(tmp_path / "away")
+    clock.advance(2)
+    assert source.problem
+    (tmp_path / "away").rename(folder)
+    clock.advance(2)
+    assert source.problem is None
+
+
 def test_the_same_keys_written_again_are_no_change(tmp_path, open_source, clock, make, changes):
     """The set keeps its identity when only the file's times change."""
     path = tmp_path / "keys"

@@ -243,6 +243,13 @@ async def test_a_redirect_is_not_followed(server, open_source):
 
 
 @ensureDeferred
+async def test_no_content_coding_is_asked_for(server, open_source):
+    """The request asks for the plain bytes, whatever the library below would like to decode."""
+    await open_source(server.url).start()
+    assert server.requests[0].requestHeaders.getRawHeaders("accept-encoding") == ["identity"]
+
+
+@ensureDeferred
 async def test_no_cookie_is_sent_back(server, open_source, clock):
     """A cookie that the server sets does not come with the next load."""
     server.headers = {"Set-Cookie": "track=1"}

@@ -67,7 +67,7 @@ def test_no_secret_is_in_a_repr(settle, everything):
         ("key.pub.pem", "issuers[0].keys", 0o646, "other users of this machine may change"),
     ],
 )
-def test_a_file_that_others_reach_is_a_warning(name, key, mode, words, settle, folder, minimal):
+def test_a_file_that_others_reach_is_a_warning(name, key, mode, words, settle, folder, minimal):  # noqa: PLR0917 - by name
     """A secret that others may read, and a key that others may change, are named with what to do."""
     (folder / name).chmod(mode)
     (warning,) = settle(minimal).warnings
@@ -82,7 +82,7 @@ def test_a_public_key_may_be_read_by_all(settle, folder, minimal):
     assert settle(minimal).warnings == ()
 
 
-def test_an_unreadable_secret_is_refused(folder):
+def test_an_unreadable_secret_is_refused():
     """A secret that the gate's user may not read is named as such, not as a missing one."""
     assert reason_of(PermissionError(13, "Permission denied")) == "which the gate's user may not read"
     assert "Input/output error" in reason_of(OSError(5, "Input/output error"))
@@ -147,3 +147,18 @@ def test_any_values_are_settings_or_a_settings_error(data):
     """Values of any type under any known key never lead to another exception."""
     with pytest.raises(SettingsError):
         _read(Path("/nonexistent/couchgate.toml"), {}, data)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('[gate]\nstate_dir = "{}"\n', "gate.state_dir names"),
+        ('[log]\naccess = "{}"\n', "log.access names"),
+        ('[log]\naccess = "{}/log"\n', "log.access names"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_one_sentence(setting, words, refusal, minimal):
+    """A name that is too long for the file system is refused, not raised."""
+    sentence = refusal(setting.format("x" * 300) + minimal)
+    assert sentence.startswith(words)
+    assert "which cannot be read (File name too long)" in sentence

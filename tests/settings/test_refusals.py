@@ -162,7 +162,7 @@ BAD = {
     "unknown kind": (
         '["read"]',
         '["reed"]',
-        "rules[0].allow[0] must be one of read, write, design, security, admin, server, not 'reed'; did you mean \"read\"?",
+        "must be one of read, write, design, security, admin, server, not 'reed'; did you mean \"read\"?",
     ),
     "server with databases": ('["read"]', '["server"]', 'rules[0].databases must be left out where allow has "server"'),
     "server and more": (

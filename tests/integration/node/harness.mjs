@@ -3,7 +3,6 @@
 // A script is started with one argument, a JSON object. It talks in JSON lines: `{"ask": …}` on standard output is
 // answered by one line on standard input; `{"result": …}` is its last word. Anything else that it writes is for people.
 
-import http from 'node:http';
 import readline from 'node:readline';
 import PouchDB from 'pouchdb-core';
 import memory from 'pouchdb-adapter-memory';
@@ -58,8 +57,13 @@ function renew(refused) {
   return renewal;
 }
 
-// As a browser: kept connections, and no more than six of them unless a script says otherwise.
-const agent = new http.Agent({ keepAlive: true, maxSockets: config.sockets ?? 6 });
+// Node's own fetch, which keeps connections as a browser does. PouchDB brings node-fetch 2, which closes each one, or,
+// given an agent that keeps them, takes whole chunked answers for broken.
+async function send(url, { headers, ...options }) {
+  const response = await fetch(url, { ...options, headers: Object.fromEntries(headers) });
+  response.buffer = async () => Buffer.from(await response.arrayBuffer());
+  return response;
+}
 
 async function fetchWithToken(url, options) {
   for (let attempt = 0; ; attempt += 1) {
@@ -68,9 +72,9 @@ async function fetchWithToken(url, options) {
     seen.requests += 1;
     let response;
     try {
-      response = await PouchDB.fetch(url, { ...options, agent });
+      response = await send(url, options);
     } catch (error) {
-      seen.failed += 1;
+      if (error.name !== 'AbortError') seen.failed += 1; // PouchDB gives up requests of its own
       throw error;
     }
     if (response.status !== 401 || attempt === 2) return response;
