@@ -88,6 +88,11 @@ class Cors:
         # Without origins nothing varies with one.
         self._otherwise: tuple[Pair, ...] = (_VARY,) if self._answers else ()
 
+    @property
+    def origins(self) -> tuple[bytes, ...]:
+        """The allowed origins."""
+        return tuple(self._answers)
+
     def match(self, fields: Fields) -> bytes | None:
         """The allowed origin that the request comes from, or None: no `Origin`, two, or one that is not allowed."""
         values = fields.all(b"origin")

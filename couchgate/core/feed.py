@@ -194,12 +194,9 @@ class _Longpoll(FeedFollower):
         leapt = False
         while position < len(window) and self._state is not _State.LOST:
             if self._state is _State.ROW:
-                if self._depth == 1:
-                    position = self._member(window, position)
+                position = (self._member if self._depth == 1 else self._skip)(window, position)
                 if not leapt:
                     position, leapt = self._leap(window, position), True
-                elif self._depth > 1:
-                    position = self._skip(window, position)
             elif self._state is _State.TAIL:
                 position = self._skip(window, position)
                 if self._depth == 0:

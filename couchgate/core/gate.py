@@ -12,9 +12,9 @@ an answer: the first is a pure function of the fields and this gate, the second 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
+from hashlib import sha256
 from typing import NamedTuple
 
 from couchgate.core import credential, rewrite
@@ -31,6 +31,7 @@ from couchgate.core.target import Target, destination
 from couchgate.core.token import TokenRules, UnknownKey, verify
 
 VERDICTS_KEPT = 8192
+HOSTS_SEEN = 64  # spellings of served hosts, which differ in case and port
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
 
@@ -113,8 +114,10 @@ class Gate:
         self._policy = policy
         self._cors = cors
         self._hosts = hosts
+        self._hosts_seen: set[bytes] = set()
+        self._cors_lines = {origin: rewrite.lines_of(cors.answer(origin)) for origin in (None, *cors.origins)}
         self._introduction = introduction
-        self._host_line = b"Host: %b\r\n" % authority.encode("ascii")
+        self._host_line = b"\r\nHost: %b" % authority.encode("ascii")
         self._verdicts: Memo[bytes, Admission] = Memo(VERDICTS_KEPT)
         self._verdicts_of: Mapping[str, KeySet] | None = None
 
@@ -171,7 +174,7 @@ class Gate:
         elif prepared.copy_to:
             raise BadRequest("Only COPY has a Destination.", code="destination")
         return Forward(
-            b"%b %b HTTP/1.1\r\n%b%b%b%b"
+            b"%b %b HTTP/1.1%b%b%b%b"
             % (
                 head.method,
                 head.target,
@@ -218,28 +221,35 @@ class Gate:
     def _prepare(self, fields: Fields) -> _Prepared:
         prepared = _Prepared()
         prepared.gate = self
-        origin = self._cors.match(fields)
-        options = rewrite.named_hop_by_hop(fields.all(b"connection"))
-        prepared.screen = Screen(rewrite.lines_of(self._cors.answer(origin)), preflight=False, close=b"close" in options)
-        prepared.upgrade = b"upgrade" in options and b"upgrade" in fields
+        special = fields.special
+        options = special.get(b"connection")
+        close = False
+        if options is not None and options != (b"keep-alive",):
+            named = rewrite.named_hop_by_hop(options)
+            close = b"close" in named
+            prepared.upgrade = b"upgrade" in named and b"upgrade" in special
+        origin = self._cors.match(fields) if b"origin" in special else None
+        prepared.screen = Screen(self._cors_lines[origin], preflight=False, close=close)
         try:
-            host = self._check_host(fields)
+            host = self._check_host(special.get(b"host", ()))
         except GateError as error:
             prepared.host = error
         else:
-            prepared.lines = rewrite.toward_couchdb(fields) + b"X-Forwarded-Host: %b\r\n" % host
+            prepared.lines = b"%b\r\nX-Forwarded-Host: %b\r\n" % (rewrite.toward_couchdb(fields), host)
             try:
-                prepared.token = credential.bearer(fields)
+                prepared.token = token = credential.bearer(fields) if b"authorization" in special else None
             except GateError as error:
                 prepared.token = error
-            if isinstance(prepared.token, bytes):
-                prepared.token_key = hashlib.sha256(prepared.token).digest()
-            prepared.copy_to = fields.all(b"destination")
+            else:
+                if token is not None:
+                    prepared.token_key = sha256(token).digest()
+            prepared.copy_to = special.get(b"destination", ())
         fields.prepared = prepared
         return prepared
 
-    def _check_host(self, fields: Fields) -> bytes:
-        hosts = fields.all(b"host")
+    def _check_host(self, hosts: tuple[bytes, ...]) -> bytes:
+        if len(hosts) == 1 and hosts[0] in self._hosts_seen:
+            return hosts[0]
         if len(hosts) != 1:
             raise BadRequest("A request needs one Host.", code="host_count")
         try:
@@ -252,5 +262,7 @@ class Gate:
         elif not port.isdigit():
             raise BadRequest("The Host is malformed.", code="host_malformed")
         if name in LOOPBACK or name in self._hosts or host in self._hosts:
+            if len(self._hosts_seen) < HOSTS_SEEN:
+                self._hosts_seen.add(hosts[0])
             return hosts[0]
         raise Misdirected("This gate does not serve that Host: name it in [gate] hosts.")

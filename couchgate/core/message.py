@@ -6,79 +6,79 @@ would lose `Set-Cookie` and hide smuggling. Names compare in lower case; the cas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from typing import Any, NamedTuple
 
 Pair = tuple[bytes, bytes]
 
 
-class Field(NamedTuple):
-    """One header field: its name in lower case, as sent, its value, and its line on the wire."""
-
-    lower: bytes
-    name: bytes
-    value: bytes
-    line: bytes
-
-    @classmethod
-    def of(cls, name: bytes, value: bytes) -> Field:
-        """The field `name: value`."""
-        return cls(name.lower(), name, value, b"%b: %b\r\n" % (name, value))
+# The request fields that the gate looks at or keeps from CouchDB, with `_` read as `-` because some servers do so too.
+# All others are passed on unread, so a head is split once by this pattern instead of being made an object per line.
+SPECIAL = re.compile(
+    rb"\r\n((?i:host|authorization|connection|content[-_]length|transfer[-_]encoding|expect|origin|destination|upgrade"
+    rb"|te|trailer|keep[-_]alive|proxy[-_][^:]*|http2[-_]settings|cookie|forwarded|access[-_]control[-_][^:]*"
+    rb"|x[-_](?:forwarded|auth|couchdb|http[-_]method|method[-_]override|real[-_]ip|couch[-_]request[-_]id)[^:]*))"
+    rb":([^\r]*)"
+)
 
 
 class Fields:
-    """The header fields of one message, in order (RFC 9110 5).
+    """The header fields of one request (RFC 9110 5), as a block of lines, each behind its CRLF; the block is valid.
 
-    `items` holds one `Field` each. `prepared` belongs to `Gate`: what it derived from exactly these fields, so that a
-    client that repeats its header block byte for byte is not analysed twice. Nothing else may use it.
+    `special` holds the values of the fields that match `SPECIAL` by their names in lower case, `lines` the rest of the
+    block. `prepared` belongs to `Gate`: what it derived from exactly these fields, so that a client that repeats its
+    block byte for byte is not analysed twice. Nothing else may use it.
     """
 
-    __slots__ = ("_index", "items", "prepared")
+    __slots__ = ("block", "lines", "prepared", "special")
 
-    def __init__(self, items: Iterable[Field] = ()) -> None:
-        self.items: tuple[Field, ...] = tuple(items)
-        self._index: dict[bytes, tuple[bytes, ...]] | None = None
+    def __init__(self, block: bytes = b"") -> None:
+        self.block = block
+        parts = SPECIAL.split(block)
+        self.lines = b"".join(parts[::3])
+        special: dict[bytes, tuple[bytes, ...]] = {}
+        for i in range(1, len(parts), 3):
+            name = parts[i].lower()
+            value = parts[i + 1].strip(b" \t")
+            special[name] = (*special[name], value) if name in special else (value,)
+        self.special = special
         self.prepared: Any = None
 
     @classmethod
     def of(cls, *pairs: Pair) -> Fields:
-        """Fields from `(name, value)` pairs."""
-        return cls(Field.of(name, value) for name, value in pairs)
+        """Fields from `(name, value)` pairs, which are valid."""
+        return cls(b"".join(b"\r\n%b: %b" % pair for pair in pairs))
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """`(name as sent, value)` of every field, in order."""
-        return tuple((field.name, field.value) for field in self.items)
-
-    def _indexed(self) -> dict[bytes, tuple[bytes, ...]]:
-        # Made on first use: the fields of a response are mostly passed on unread.
-        index: dict[bytes, tuple[bytes, ...]] = {}
-        for field in self.items:
-            index[field.lower] = (*index.get(field.lower, ()), field.value)
-        self._index = index
-        return index
+        lines = (line.partition(b":") for line in self.block.split(b"\r\n")[1:])
+        return tuple((name, value.strip(b" \t")) for name, _, value in lines)
 
     def all(self, lower: bytes) -> tuple[bytes, ...]:
         """Every value of the field `lower` (a lower-case name), in order; empty when it is absent."""
-        return (self._index or self._indexed()).get(lower, ())
+        values = self.special.get(lower)
+        if values is None:
+            values = tuple(value for name, value in self.pairs if name.lower() == lower)
+        return values
 
     def first(self, lower: bytes) -> bytes | None:
         """The first value of the field `lower`, or None."""
-        values = (self._index or self._indexed()).get(lower)
+        values = self.all(lower)
         return values[0] if values else None
 
     def __contains__(self, lower: bytes) -> bool:
-        return lower in (self._index or self._indexed())
+        return bool(self.all(lower))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fields) and self.items == other.items
+        return isinstance(other, Fields) and self.block == other.block
 
     def __hash__(self) -> int:
-        return hash(self.items)
+        return hash(self.block)
 
     def __repr__(self) -> str:
         """Names only: a value may be a token."""
-        return f"Fields({b', '.join(field.name for field in self.items).decode('latin-1')})"
+        return f"Fields({b', '.join(name for name, _ in self.pairs).decode('latin-1')})"
 
 
 class Framing(NamedTuple):
@@ -107,7 +107,7 @@ class ResponseHead(NamedTuple):
     """One response head as CouchDB sent it.
 
     `lines` are the field lines that the gate passes on unread, each behind its CRLF. `special` are the fields that it
-    looks at (`SPECIAL`): names in lower case, with their values, in order.
+    looks at (`couchgate.core.rewrite.SPECIAL`): names in lower case, with their values, in order.
     """
 
     status: int

@@ -15,43 +15,10 @@ import json
 import re
 
 from couchgate.core.errors import GateError
-from couchgate.core.message import Field, Fields, Pair, ResponseHead
+from couchgate.core.message import Fields, Pair, ResponseHead
 
-_HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"http2-settings",
-    )
-)
-_REQUEST_DROPPED = _HOP_BY_HOP | {
-    b"host",  # CouchDB dispatches virtual hosts by it
-    b"content-length",
-    b"expect",
-    b"authorization",
-    b"cookie",  # AuthSession; CouchDB knows no other
-    b"origin",  # CORS is the gate's: CouchDB's own would be doubled or refuse
-    b"access-control-request-method",
-    b"access-control-request-headers",
-    b"access-control-request-private-network",
-    b"forwarded",
-    b"x-real-ip",
-    b"x-couch-request-id",
-}
-_REQUEST_DROPPED_PREFIXES = (
-    b"x-auth-",
-    b"x-couchdb-",
-    b"x-forwarded-",
-    b"x-http-method",
-    b"x-method-override",
-)
+_ORDINARY_OPTIONS = frozenset((b"keep-alive", b"close", b"te", b"upgrade"))
+
 # The fields of a response that the gate looks at; all others are passed on unread. A response comes with each request
 # and hardly ever twice, so its lines are split once by this pattern instead of being made objects one by one.
 SPECIAL = re.compile(
@@ -69,19 +36,20 @@ def named_hop_by_hop(values: tuple[bytes, ...]) -> frozenset[bytes]:
     return frozenset(name.strip(b" \t").lower() for value in values for name in value.split(b","))
 
 
-def _goes_up(field: Field, named: frozenset[bytes]) -> bool:
-    plain = field.lower.replace(b"_", b"-")
-    return not (
-        plain in _REQUEST_DROPPED
-        or field.lower in named
-        or plain.startswith(_REQUEST_DROPPED_PREFIXES)
-    )
-
-
 def toward_couchdb(fields: Fields) -> bytes:
-    """The lines of the client's fields that CouchDB may see."""
-    named = named_hop_by_hop(fields.all(b"connection"))
-    return b"".join(field.line for field in fields.items if _goes_up(field, named))
+    """The lines of the client's fields that CouchDB may see, each behind its CRLF.
+
+    Of the special ones (`couchgate.core.message.SPECIAL`) that is `Destination` alone.
+    """
+    lines = fields.lines
+    options = fields.special.get(b"connection")
+    if options is not None:
+        named = named_hop_by_hop(options) - _ORDINARY_OPTIONS
+        if named:
+            lines = _without(lines, named)
+    for value in fields.special.get(b"destination", ()):
+        lines += b"\r\nDestination: %b" % value
+    return lines
 
 
 def toward_client(head: ResponseHead) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from couchgate.core.errors import BadRequest
-from couchgate.http1.fields import parse_field
+from couchgate.http1.fields import check_line
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 MAX_LINE = 1024  # bytes of a size line or a trailer line
@@ -78,7 +78,7 @@ class ChunkedReader:
                 size = int(match[1], 16)
                 self._left = size + 2 if size else -2
             elif line:
-                parse_field(line)
+                check_line(line)
                 self._trailing += len(line)
                 if self._trailing > MAX_TRAILERS:
                     raise BadRequest("The trailer fields are too long.", code="trailers_too_long")

@@ -33,7 +33,7 @@ def take_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead,
     if match is None:
         return _odd_head(data, max_bytes, max_count, stop)
     method, target, minor = match.groups()
-    fields = request_block(data[line_end + 2 : stop], max_count)
+    fields = request_block(data[line_end:stop], max_count)
     version = 11 if minor == b"1" else 10
     return RequestHead(method, target, version, fields, request_framing(version, fields)), stop + 4
 
@@ -75,8 +75,8 @@ def request_framing(version: int, fields: Fields) -> Framing:
 
     Stricter than RFC 9112 6.3: `Content-Length` beside `Transfer-Encoding`, and any repetition of either, is refused.
     """
-    codings = fields.all(b"transfer-encoding")
-    lengths = fields.all(b"content-length")
+    codings = fields.special.get(b"transfer-encoding")
+    lengths = fields.special.get(b"content-length")
     if codings:
         if lengths:
             raise BadRequest("Content-Length and Transfer-Encoding exclude each other.", code="framing_both")

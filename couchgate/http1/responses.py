@@ -13,11 +13,11 @@ from couchgate.core.errors import BadGateway, GateError
 from couchgate.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Pair, ResponseHead
 from couchgate.core.rewrite import SPECIAL
 from couchgate.http1.chunked import ChunkedReader
-from couchgate.http1.fields import TOKEN
+from couchgate.http1.fields import LINES
 
 _HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+"
-    rb"((?:\r\n" + TOKEN + rb"+:[^\x00-\x08\x0a-\x1f\x7f]*+)*+)"
+    rb"(" + LINES + rb")"
 )
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 MAX_HEAD = 65536  # bytes

@@ -1,4 +1,4 @@
-"""What every measure shares: the upstream, the gates (started at first use, verdicts checked first), and interleaved rounds.
+"""What every measure shares: the upstream, the gates (verdicts checked before use), and interleaved rounds.
 
 The machines this runs on are shared and noisy, so gates are compared in short rounds that alternate between them, and
 a ratio is the median of the rounds' ratios: what disturbs one round disturbs both sides of it or is outvoted.
@@ -19,12 +19,14 @@ from .processes import LOAD_CORE, Process, free_port
 from .tokens import Tokens, tokens
 from .traffic import Load, Sample
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+
 # One compared side: the name of a gate in `STARTERS`, and the port of it that is used.
 Side = tuple[str, str]
 
 
 class Effort(NamedTuple):
-    """How long a run takes: rounds, seconds per round, requests per round with new tokens, replication pairs, documents."""
+    """How long a run takes. `new_tokens` is the number of requests in a round where every token is new."""
 
     rounds: int
     seconds: float
@@ -45,8 +47,8 @@ class Row(NamedTuple):
     unit: str
     least: float
     aim: float
-    more: bool
     detail: str
+    more: bool
 
 
 class Rounds(NamedTuple):
@@ -77,7 +79,9 @@ class Bench:
         self.upstream = free_port()
         program = traffic.build("upstream", folder)
         self._processes = [
-            Process([str(program), str(self.upstream)], core=LOAD_CORE, log=folder / "upstream.log", ports=(self.upstream,))
+            Process(
+                [str(program), str(self.upstream)], core=LOAD_CORE, log=folder / "upstream.log", ports=(self.upstream,)
+            )
         ]
         self._gates: dict[str, Gate] = {}
 
@@ -124,7 +128,7 @@ class Bench:
     def interleave(self, title: str, sides: Sequence[Side], load: Load) -> Mapping[Side, list[Sample]]:
         """Run `load` against each side in turn, round after round (after one short unmeasured one); a list per side.
 
-        A load with a `count` goes on through its file, so that each round of a side has requests it never saw.
+        A load with a `total` goes on through its file, so that each round of a side has requests it never saw.
         """
         self.say(title)
         samples: dict[Side, list[Sample]] = {side: [] for side in sides}
@@ -132,7 +136,7 @@ class Bench:
             warm_up = number < 0
             for side in sides if number % 2 else reversed(sides):
                 name, mode = side
-                step = load._replace(start=load.start + (number + 1) * load.count)
+                step = load._replace(start=load.start + (number + 1) * load.total)
                 if warm_up:
                     step = step._replace(seconds=min(load.seconds, 0.5))
                 sample = self.once(self.gate(name), mode, step)
@@ -152,4 +156,6 @@ def side_name(side: Side) -> str:
 
 def ratio(ours: Sequence[Sample], theirs: Sequence[Sample], figure: str) -> float:
     """The median over the rounds of our figure divided by theirs."""
-    return statistics.median(getattr(a, figure) / getattr(b, figure) for a, b in zip(ours, theirs, strict=True))
+    return statistics.median(
+        float(getattr(a, figure)) / float(getattr(b, figure)) for a, b in zip(ours, theirs, strict=True)
+    )

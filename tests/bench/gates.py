@@ -43,10 +43,11 @@ class VerdictError(Exception):
 
 
 def couchgate(setting: Setting, *, access: str = "off", auth: str = "proxy") -> Gate:
-    """couchgate with a listener in each mode; `access` and `auth` are its settings of these names."""
+    """The gate of this project, a listener in each mode; `access` and `auth` are its settings of these names."""
     ports = {"keepalive": free_port(), "close": free_port()}
     listeners = "".join(
-        f'[[gate.listeners]]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nmode = "{mode}"\n' for mode, port in ports.items()
+        f'[[gate.listeners]]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nmode = "{mode}"\n'
+        for mode, port in ports.items()
     )
     secret = setting.folder / "proxy.secret"
     secret.touch(mode=0o600)
@@ -144,10 +145,13 @@ backend undelayed
 
 
 def nginx(setting: Setting) -> Gate:
-    """nginx as a bare reverse proxy, no token looked at; its "unbuffered" port streams bodies both ways."""
+    """A bare reverse proxy, no token looked at; its "unbuffered" port streams bodies both ways."""
     ports = {"keepalive": free_port(), "unbuffered": free_port()}
     file = setting.folder / "nginx.conf"
-    paths = "".join(f"    {kind}_temp_path {setting.folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    paths = "".join(
+        f"    {kind}_temp_path {setting.folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     user = "user root;" if os.getuid() == 0 else ""
     file.write_text(
         f"""{user}
@@ -226,7 +230,10 @@ def check_verdicts(gate: Gate, tokens: Tokens, upstream: int) -> int:
 
     Raises VerdictError. nginx checks no token, so of nginx only the forwarding is asked.
     """
-    checks: list[tuple[str, str | None, int]] = [("a valid token", tokens.good[0], 200), ("another", tokens.good[-1], 200)]
+    checks: list[tuple[str, str | None, int]] = [
+        ("a valid token", tokens.good[0], 200),
+        ("another", tokens.good[-1], 200),
+    ]
     if gate.name != "nginx":
         checks += [("no token", None, 401), *((fault, token, 401) for fault, token in tokens.bad.items())]
     for mode, port in gate.ports.items():

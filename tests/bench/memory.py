@@ -1,4 +1,4 @@
-"""Measures of memory: what slow readers and idle feeds cost a gate, in a process of its own that served requests before."""
+"""Measures of memory: what slow readers and idle feeds cost a gate, in a process of its own that was warmed up."""
 
 from __future__ import annotations
 
@@ -21,14 +21,24 @@ def slow_readers(bench: Bench) -> list[Row]:
     """Growth of resident memory while 8 clients read 100 MB each at some 400 kB/s."""
     grown = {name: _slow(bench, name) / 1e6 for name in ("couchgate", *_PEERS)}
     detail = ", ".join(f"{name} {grown[name]:.1f} MB" for name in _PEERS)
-    return [Row(f"memory growth with {READERS} slow readers of 100 MB", grown["couchgate"], " MB", 4, 0.5, False, detail)]
+    return [
+        Row(
+            f"memory growth with {READERS} slow readers of 100 MB",
+            grown["couchgate"],
+            " MB",
+            4,
+            0.5,
+            detail,
+            more=False,
+        )
+    ]
 
 
 def longpolls(bench: Bench) -> list[Row]:
     """Resident memory of each of 2,000 open longpolls, all of which must then get their rows."""
     cost = {name: _hold(bench, name) / 1e3 for name in ("couchgate", *_PEERS)}
     detail = "all served; " + ", ".join(f"{name} {cost[name]:.1f} kB" for name in _PEERS)
-    return [Row("2,000 idle longpolls: memory each, all served", cost["couchgate"], " kB", 8, 5, False, detail)]
+    return [Row("2,000 idle longpolls: memory each, all served", cost["couchgate"], " kB", 8, 5, detail, more=False)]
 
 
 def _mode(gate: Gate) -> str:
@@ -38,7 +48,7 @@ def _mode(gate: Gate) -> str:
 def _warm_up(bench: Bench, gate: Gate) -> int:
     """Some seconds of ordinary work, so that what is measured is growth; the resident bytes after it."""
     texts = [request_text("GET", "/bench/note", token) for token in bench.tokens.good[:100]]
-    bench.once(gate, _mode(gate), Load(bench.requests("warm", texts), 16, 10, count=4000))
+    bench.once(gate, _mode(gate), Load(bench.requests("warm", texts), 16, 10, total=4000))
     time.sleep(0.5)
     return gate.process.rss_bytes()
 
@@ -73,7 +83,9 @@ def _hold(bench: Bench, name: str) -> float:
         before = _warm_up(bench, gate)
         waiting: dict[socket.socket, bytes] = {}
         for number in range(POLLS):
-            request = request_text("GET", "/bench/_changes?feed=longpoll&since=7&heartbeat=10000", accounts[number % 100])
+            request = request_text(
+                "GET", "/bench/_changes?feed=longpoll&since=7&heartbeat=10000", accounts[number % 100]
+            )
             client = _connect(gate.ports[_mode(gate)], request)
             waiting[client] = b""
             while b'"results":[' not in waiting[client]:
@@ -95,12 +107,11 @@ def _collect(name: str, waiting: dict[socket.socket, bytes]) -> None:
     """Read every longpoll to its end; raises RuntimeError unless all of them are whole."""
     deadline = time.monotonic() + 30
     with selectors.DefaultSelector() as selector:
-        for client in waiting:
-            selector.register(client, selectors.EVENT_READ)
+        for waiter in waiting:
+            selector.register(waiter, selectors.EVENT_READ, waiter)
         while waiting and time.monotonic() < deadline:
             for key, _ in selector.select(1):
-                client = key.fileobj
-                assert isinstance(client, socket.socket)
+                client: socket.socket = key.data
                 part = client.recv(4096)
                 waiting[client] += part
                 if b'"pending":0}' in waiting[client] and waiting[client].endswith(b"0\r\n\r\n"):

@@ -31,6 +31,11 @@ def need(command: str, package: str) -> str:
     return found
 
 
+def pinned(core: int, *command: object) -> list[str]:
+    """`command`, to be run on that core alone."""
+    return [need("taskset", "util-linux"), "-c", *(str(part) for part in (core, *command))]
+
+
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on now."""
     with socket.socket() as probe:
@@ -53,17 +58,16 @@ class Process:
         ports: Sequence[int] = (),
         stdout: Path | None = None,
     ) -> None:
-        """Start `command` and wait until it listens on `ports`; raises RuntimeError with its output when it does not."""
+        """Start `command` and wait until it listens on `ports`; raises RuntimeError with its output if it does not."""
         self._log = log
         with log.open("ab") as errors, (stdout or log).open("ab") as output:
             self._child = subprocess.Popen(
-                command,
+                pinned(core, *command),
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.PIPE,  # the stand-in database ends when its input does
                 stdout=output,
                 stderr=errors,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
             )
         deadline = time.monotonic() + _START_SECONDS
         for port in ports:

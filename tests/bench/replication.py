@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 from pathlib import Path
 
 from couchgate.standin.install import StandinError, cache_directory, node, npm_install
 
-from .bench import Bench, Row
+from .bench import TIMES, Bench, Row
 from .gates import Setting, couchgate
-from .processes import LOAD_CORE, MissingError, Process, free_port
+from .processes import LOAD_CORE, MissingError, Process, free_port, pinned
 
 _HERE = Path(__file__).parent
 
@@ -28,19 +27,20 @@ def replication(bench: Bench) -> list[Row]:
     port = free_port()
     folder = bench.folder / "replication"
     folder.mkdir()
-    standin = Process([program, str(modules / "server.js"), str(port)], core=LOAD_CORE, log=folder / "standin.log", ports=(port,))
+    standin = Process(
+        [program, str(modules / "server.js"), str(port)], core=LOAD_CORE, log=folder / "standin.log", ports=(port,)
+    )
     try:
         gate = couchgate(Setting(folder, port, bench.tokens), auth="none")
         try:
             urls = [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{gate.ports['keepalive']}"]
             counts = [str(effort.pairs), str(effort.documents)]
             done = subprocess.run(
-                [program, str(_HERE / "replicate.mjs"), str(modules), *urls, bench.tokens.good[0], *counts],
+                pinned(LOAD_CORE, program, _HERE / "replicate.mjs", modules, *urls, bench.tokens.good[0], *counts),
                 capture_output=True,
                 text=True,
                 timeout=300,
                 check=False,
-                preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
             )
         finally:
             gate.process.stop()
@@ -53,4 +53,4 @@ def replication(bench: Bench) -> list[Row]:
     direct, through = (statistics.median(column) for column in zip(*pairs, strict=True))
     detail = f"direct {direct:.2f} s, through the gate {through:.2f} s; PouchDB and the stand-in database share core 1"
     title = f"PouchDB replication of {effort.documents:,} documents, against direct (median of {effort.pairs} pairs)"
-    return [Row(title, value, "×", 1.05, 1.03, False, detail)]
+    return [Row(title, value, TIMES, 1.05, 1.03, detail, more=False)]

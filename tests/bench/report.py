@@ -41,10 +41,10 @@ def _method(checked: Mapping[str, int], effort: Effort) -> str:
     return (
         f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {_processor()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}. {_versions()}\n\n"
-        "Every gate is one process or one worker on core 0; the load generator and the upstream (both C, epoll) are on core 1. "
-        f"Gates alternate in {effort.rounds} rounds of {effort.seconds:g} s each after a warm-up; a ratio is the median of the rounds' ratios, "
-        "a figure the median of the rounds. RS256 with a 2,048-bit key; every answer's status was checked. "
-        f"Verdicts checked before timing: {verdicts}."
+        "Every gate is one process or one worker on core 0; the load generator and the upstream (both C, epoll) are on "
+        f"core 1. Gates alternate in {effort.rounds} rounds of {effort.seconds:g} s each after a warm-up; a ratio is "
+        "the median of the rounds' ratios, a figure the median of the rounds. RS256 with a 2,048-bit key; every "
+        "answer's status was checked. " + (f"Verdicts checked before timing: {verdicts}." if verdicts else "")
     )
 
 
@@ -96,5 +96,9 @@ def _versions() -> str:
         except FileNotFoundError:
             continue
         words = (said.stdout + said.stderr).splitlines()[0].split()
-        found.append({"haproxy": "HAProxy " + words[2 if len(words) > 2 else 0], "nginx": words[-1], "node": "Node " + words[0]}[command[0]])
+        found.append(
+            {"haproxy": "HAProxy " + words[2 if len(words) > 2 else 0], "nginx": words[-1], "node": "Node " + words[0]}[
+                command[0]
+            ]
+        )
     return ", ".join(found) + "."

@@ -48,7 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.run", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", action="append", choices=list(MEASURES), help="this measure only (may be repeated)")
     parser.add_argument("--quick", action="store_true", help="short rounds: for development, not for the record")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the report between the markers in this file too")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the report between the markers in this file too"
+    )
     options = parser.parse_args()
     try:
         _prepare()
@@ -69,7 +71,7 @@ def main() -> int:
 
 
 def _measure(bench: Bench, names: list[str]) -> tuple[list[Row], bool]:
-    """The rows of these measures. One that cannot be taken is said and passed over: the others are still worth having."""
+    """The rows of these measures, and whether one failed: it is said and passed over, for the others' sake."""
     rows, failed = [], False
     for name in names:
         try:
@@ -83,7 +85,7 @@ def _measure(bench: Bench, names: list[str]) -> tuple[list[Row], bool]:
 
 
 def _prepare() -> None:
-    """See that there are two cores, and take as many file descriptors as 2,000 longpolls need on both sides of a gate."""
+    """See that there are two cores, and take the file descriptors that 2,000 longpolls need on both sides."""
     if not {GATE_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         raise MissingError("the benchmark needs two cores: 0 for the gate, 1 for everything else")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

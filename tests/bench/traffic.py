@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .processes import LOAD_CORE, Process, need
+from .processes import LOAD_CORE, Process, need, pinned
 
 _HERE = Path(__file__).parent
 
 
 class Load(NamedTuple):
-    """What one run sends: see `loadgen.c`. `count` 0 means: for `seconds`; `body` is the length of each request's body."""
+    """What one run sends: see `loadgen.c`. It ends after `seconds`, or `total` requests when that is not 0."""
 
     requests: Path
     connections: int
@@ -24,13 +23,13 @@ class Load(NamedTuple):
     close: bool = False
     body: int = 0
     status: int = 200
-    count: int = 0
+    total: int = 0
     start: int = 0
 
 
 class Sample(NamedTuple):
-    """One run: rate in requests per second, gate CPU in microseconds per request, the gate's share of its core (0 to 1),
-    median and 99th percentile of latency in microseconds, and body bytes per second.
+    """One run: requests per second, gate CPU in microseconds per request, the gate's share of its core (0 to 1),
+    median and 99th percentile of latency in microseconds, body bytes per second.
     """
 
     rate: float
@@ -81,17 +80,16 @@ def run(loadgen: Path, gate: Process, port: int, load: Load) -> Sample:
         load.body,
         load.status,
         load.seconds,
-        load.count,
+        load.total,
         load.start,
     ]
     before = gate.cpu_seconds()
     done = subprocess.run(
-        [str(part) for part in command],
+        pinned(LOAD_CORE, *command),
         capture_output=True,
         text=True,
         timeout=load.seconds + 60,
         check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
     )
     used = gate.cpu_seconds() - before
     if done.returncode:

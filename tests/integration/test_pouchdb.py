@@ -1,7 +1,9 @@
 """PouchDB 9 itself, through the running gate, in both modes of a listener."""
 
 import signal
+import time
 import uuid
+from functools import partial
 
 import pytest
 
@@ -45,15 +47,30 @@ def test_live_sync_carries_writes_both_ways(gate, script):
 
 def test_an_expired_token_is_renewed_in_the_middle_of_a_sync(gate, script):
     """When a token expires its feeds end cleanly, a 401 makes the app renew it, and the sync loses nothing."""
-    first = gate.minter.token(expires_in=4)
-    answers = {"token": lambda: gate.minter.token(expires_in=4), "expiry": lambda: None}
+    token = partial(gate.minter.token, expires_in=4)
+
+    def refused_feeds():
+        return sum(line["status"] == 401 and line["endpoint"] == "_changes" for line in gate.access())
+
+    def quiet():
+        before, deadline = refused_feeds(), time.monotonic() + 8
+        while refused_feeds() < before + 2:
+            assert time.monotonic() < deadline, "the feeds did not end with their token"
+            time.sleep(0.05)
+
     result = script(
-        "interrupted.mjs", answers, gate=gate.url, token=first, database=name(), documents=200, events=["expiry"] * 8
+        "interrupted.mjs",
+        {"token": token, "busy": lambda: None, "quiet": quiet},
+        gate=gate.url,
+        token=token(),
+        database=name(),
+        documents=200,
+        events=["busy"] * 6 + ["quiet", "busy", "quiet"],
     )
 
     assert (result["count"], result["lost"], result["trouble"]) == (0, [], [])
     assert result["refused"] > 0
-    assert result["failed"] == 0
+    assert result["failed"] == 0  # PouchDB 9 may lose changes when a feed is cut off instead of ended
     refusals = {line["reason"] for line in gate.access() if line["status"] == 401}
     assert refusals == {"token_expired"}
 

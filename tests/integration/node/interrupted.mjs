@@ -1,4 +1,5 @@
 // Two clients in live sync write all the time while something happens: tokens expire, or the gate goes and comes back.
+// Only the event "quiet" finds nobody writing: then the feeds stay open, and end for another reason than a change.
 import { ask, config, live, local, remote, run, seen, until } from './harness.mjs';
 import { differences, fill, snapshot } from './corpus.mjs';
 
@@ -13,8 +14,10 @@ run(async () => {
   const syncs = [one, two].map((db) => live(db.sync(remote(config.database), options)));
   let written = 0;
   let writing = true;
+  let quiet = false;
   const writer = (async () => {
     while (writing) {
+      await until(() => !quiet, 'the end of the quiet');
       const db = written % 2 ? one : two;
       await db.put({ _id: `live/${written}`, written, _attachments: { 'a/b.txt': { content_type: 'text/plain', data: 'YWJj' } } });
       written += 1;
@@ -24,7 +27,9 @@ run(async () => {
   const events = [];
   for (const event of config.events) {
     const before = written;
+    quiet = event === 'quiet';
     events.push(await ask(event));
+    quiet = false;
     await until(() => written > before + 20, 'writes after the event');
   }
   writing = false;
