@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from couchgate.accesslog import AccessLog
 from couchgate.core.cors import Cors
-from couchgate.core.gate import Facts, Gate
+from couchgate.core.gate import Gate
 from couchgate.core.identity import (
     BasicIntroduction,
     Introduction,
@@ -116,7 +116,7 @@ class GateService(MultiService):
         self._acceptors: list[Acceptor] = []
 
     def _tree(self) -> RootResource:
-        door = Door(self._gate, lambda: Facts(self.keyring.keysets), self.keyring.refresh)
+        door = Door(self._gate, self.keyring, self.keyring.refresh)
         root = RootResource(ReverseProxyResource(door, self.pool))
         own = OwnResource()
         own.putChild(b"health", EndpointResource("_gate/health", _endpoint(health)))

@@ -14,8 +14,8 @@ The rules:
   taken. After a comma a row must follow: the answer can be ended again when that row is complete, and how long to wait
   for it is the caller's to say.
 - `continuous` and `eventsource` end between lines and between events: no row holds a raw newline.
-- An answer of another form is never ended, only cut. Bytes that are not valid JSON make a follower wrong or hopeless,
-  but never raise.
+- An answer of another form is never ended, only cut. Bytes that are no JSON make a follower wrong or hopeless, but
+  never raise.
 
 Rows are not kept. What is kept between two pieces is one unfinished member of a row outside its document, such as
 half an `id`, at most `KEPT` bytes; documents are skipped by counting brackets outside strings.
@@ -48,6 +48,7 @@ def _nested(levels: int) -> bytes:
     return _FLAT + (rb"(?:[{\[]" + _nested(levels - 1) + rb"[}\]]" + _FLAT + rb")*+" if levels else b"")
 
 
+_OPENING: Final = re.compile(rb"[{\[]" + _FLAT, re.DOTALL)
 _SKIPPED: Final = re.compile(_nested(5), re.DOTALL)
 _MEMBER: Final = re.compile(
     # A member of the row: its name, and either its whole value or the bracket that opens it.
@@ -278,7 +279,7 @@ class _Longpoll(FeedFollower):
         return window.index(b"{", row) + 1
 
     def _skip(self, window: bytes, position: int) -> int:
-        """To the next bracket outside strings that cannot be skipped together with its partner."""
+        """Over what stands inside a nested value, as far as one look reaches."""
         if self._in_string:
             start = position + self._escaped
             quote = window.find(b'"', start)
@@ -292,8 +293,13 @@ class _Longpoll(FeedFollower):
         stop = window[position : position + 1]
         if stop == b'"':
             self._in_string = True
-        elif stop:
-            self._depth += 1 if stop in b"{[" else -1
+        elif stop and stop in b"}]":
+            self._depth -= 1
+        else:  # brackets that open too much to be skipped, one by one: documents may nest without end
+            while (opening := _OPENING.match(window, position)) is not None:
+                self._depth += 1
+                position = opening.end()
+            return position
         return position + 1
 
 

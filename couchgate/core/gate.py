@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from couchgate.core import credential, rewrite
 from couchgate.core.cors import Cors
@@ -35,10 +35,12 @@ HOSTS_SEEN = 64  # spellings of served hosts, which differ in case and port
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
 
-class Facts(NamedTuple):
-    """What a face knows now: the key sets by `TokenRules.id`, a new mapping whenever one of them changes."""
+class Facts(Protocol):
+    """What a face knows now. `keysets`: by `TokenRules.id`, a new mapping whenever one of them changes."""
 
-    keysets: Mapping[str, KeySet]
+    @property
+    def keysets(self) -> Mapping[str, KeySet]:
+        """The usable key sets."""
 
 
 class Screen(NamedTuple):
@@ -198,9 +200,9 @@ class Gate:
             raise copy(token)
         keysets = facts.keysets
         if keysets is not self._verdicts_of:
-            self._verdicts.clear()
+            self._verdicts.forget()
             self._verdicts_of = keysets
-        admission = self._verdicts.get(prepared.token_key)
+        admission = self._verdicts[prepared.token_key]
         if admission is not None and now < admission.expires:
             return admission
         try:

@@ -61,7 +61,7 @@ class ProxyIntroduction:
 
     def lines(self, principal: Principal, now: float) -> bytes:  # noqa: ARG002  # the interface's arguments
         """User name, roles and token."""
-        lines = self._memo.get(principal)
+        lines = self._memo[principal]
         if lines is None:
             name = principal.name.encode()
             token = hmac.new(self._secret, name, self._digest).hexdigest().encode()
@@ -83,7 +83,7 @@ class JwtIntroduction:
 
     def lines(self, principal: Principal, now: float) -> bytes:
         """The `Authorization` line with a token that is good for at least `JWT_MARGIN` seconds."""
-        kept = self._memo.get(principal)
+        kept = self._memo[principal]
         if kept is None or kept[0] <= now:
             expires = int(now) + JWT_SECONDS
             claims = {"sub": principal.name, "_couchdb.roles": list(principal.roles), "exp": expires}

@@ -13,36 +13,33 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Memo(Generic[K, V]):
-    """At most `2 * size` results by key. A stored value is never None."""
+class Memo(dict[K, "V | None"], Generic[K, V]):
+    """At most `2 * size` results by key: `memo[key]` is the result, or None. A stored result is never None.
 
-    __slots__ = ("_old", "_size", "_young")
+    It is the young generation itself, so that a hit is one look-up in C.
+    """
+
+    __slots__ = ("_old", "_size")
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self._size = size
-        self._young: dict[K, V] = {}
-        self._old: dict[K, V] = {}
+        self._old: dict[K, V | None] = {}
 
-    def get(self, key: K) -> V | None:
-        """The result kept under `key`, or None."""
-        value = self._young.get(key)
-        if value is None:
-            value = self._old.get(key)
-            if value is not None:
-                self.put(key, value)
+    def __missing__(self, key: K) -> V | None:
+        value = self._old.get(key)
+        if value is not None:
+            self.put(key, value)
         return value
 
     def put(self, key: K, value: V) -> None:
         """Keep `value` under `key`."""
-        if len(self._young) >= self._size:
-            self._old = self._young
-            self._young = {}
-        self._young[key] = value
+        if len(self) >= self._size:
+            self._old = dict(self)
+            self.clear()
+        self[key] = value
 
-    def clear(self) -> None:
+    def forget(self) -> None:
         """Forget everything."""
-        self._young = {}
         self._old = {}
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        self.clear()

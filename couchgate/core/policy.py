@@ -249,7 +249,7 @@ class Policy:
 
     def _deciding(self, principal: Principal, database: str | None) -> Rule:
         key = (principal, database)
-        rule = self._memo.get(key)
+        rule = self._memo[key]
         if rule is None:
             rule = next((rule for rule in self._rules if rule.applies(principal, database)), _NO_RULE)
             self._memo.put(key, rule)

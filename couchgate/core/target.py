@@ -77,7 +77,7 @@ def classify(method: bytes, raw: bytes) -> Target:
     if method not in kinds.METHODS:
         method = b""  # one stranger is like another
     key = (method, path)
-    target = _KEPT.get(key)
+    target = _KEPT[key]
     if target is None:
         if not path.startswith(b"/") or path.translate(None, _VISIBLE):
             raise BadRequest(_UNREADABLE, code="target")

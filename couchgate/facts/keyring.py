@@ -23,7 +23,13 @@ class KeyRing(Service):
 
     `sources` maps `TokenRules.id` to the source of that issuer's keys; `clock` bounds the waits. `patience` is how
     many seconds a request waits for new keys at most, whatever a source does.
+
+    `keysets` are the usable key sets by `TokenRules.id`; an issuer without any is absent. It is for reading only, and
+    replaced by another object whenever any set changes: what was derived from it (a cache of verdicts) is valid
+    exactly as long as the identity of this object. A plain attribute, because every request reads it.
     """
+
+    keysets: Mapping[str, KeySet]
 
     name = "keys"
     _log = Logger()
@@ -32,17 +38,8 @@ class KeyRing(Service):
         self._sources = dict(sources)
         self._clock = clock
         self._patience = patience
-        self._keysets = _NO_KEYS
+        self.keysets = _NO_KEYS
         self._waits: set[Deferred[None]] = set()
-
-    @property
-    def keysets(self) -> Mapping[str, KeySet]:
-        """The usable key sets by `TokenRules.id`; an issuer without any is absent.
-
-        Read-only, and replaced by another object whenever any set changes: what was derived from it (a cache of
-        verdicts) is valid exactly as long as the identity of this object.
-        """
-        return self._keysets
 
     def startService(self) -> None:
         """Start every source. Keys from files are there on return, those by URL when their servers have answered."""
@@ -81,8 +78,8 @@ class KeyRing(Service):
 
     def _rebuild(self) -> None:
         keysets = {name: keys for name, source in self._sources.items() if (keys := source.current()) is not None}
-        if any(keysets.get(name) is not self._keysets.get(name) for name in self._sources):
-            self._keysets = MappingProxyType(keysets)
+        if any(keysets.get(name) is not self.keysets.get(name) for name in self._sources):
+            self.keysets = MappingProxyType(keysets)
 
     def _wait(self, wait: Deferred[None]) -> Deferred[None]:
         """Own a source's Deferred: it ends in time and well, even if a plugged-in source breaks its promise."""

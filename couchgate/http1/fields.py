@@ -35,7 +35,7 @@ def request_block(block: bytes, max_count: int) -> Fields:
     """The fields of a block of lines, each behind its CRLF. Raises BadRequest, HeadTooLarge."""
     if block.count(b"\r\n") > max_count:
         raise HeadTooLarge(f"The head has more than {max_count} fields.", code="head_count")
-    fields = _BLOCKS.get(block)
+    fields = _BLOCKS[block]
     if fields is not None:
         return fields
     if _LINES.fullmatch(block) is None:

@@ -75,8 +75,11 @@ def request_framing(version: int, fields: Fields) -> Framing:
 
     Stricter than RFC 9112 6.3: `Content-Length` beside `Transfer-Encoding`, and any repetition of either, is refused.
     """
-    codings = fields.special.get(b"transfer-encoding")
-    lengths = fields.special.get(b"content-length")
+    special = fields.special
+    if b"content-length" not in special and b"transfer-encoding" not in special:
+        return NO_BODY
+    codings = special.get(b"transfer-encoding")
+    lengths = special.get(b"content-length")
     if codings:
         if lengths:
             raise BadRequest("Content-Length and Transfer-Encoding exclude each other.", code="framing_both")
@@ -85,12 +88,10 @@ def request_framing(version: int, fields: Fields) -> Framing:
         if len(codings) != 1 or codings[0].lower() != b"chunked":
             raise NotImplementedByGate("The only transfer coding is chunked.", code="framing_coding")
         return CHUNKED
-    if lengths:
-        if len(lengths) != 1 or _LENGTH.fullmatch(lengths[0]) is None:
-            raise BadRequest("Content-Length is not one number.", code="framing_length")
-        length = int(lengths[0])
-        return Framing("length", length) if length else NO_BODY
-    return NO_BODY
+    if lengths is None or len(lengths) != 1 or _LENGTH.fullmatch(lengths[0]) is None:
+        raise BadRequest("Content-Length is not one number.", code="framing_length")
+    length = int(lengths[0])
+    return Framing("length", length) if length else NO_BODY
 
 
 class BodyReader:

@@ -60,17 +60,17 @@ class ResponseReader:
     whether the connection may serve another exchange.
     """
 
-    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "_method", "done", "head", "reusable")
+    # Defaults of the class: a reader is made for each exchange, and most of these are never set.
+    _buffer = b""
+    _chunks: ChunkedReader | None = None
+    _left = 0
+    _interim = 0
+    head: ResponseHead | None = None
+    done = False
+    reusable = False
 
     def __init__(self, method: bytes) -> None:
         self._method = method
-        self._buffer = b""
-        self._chunks: ChunkedReader | None = None
-        self._left = 0
-        self._interim = 0
-        self.head: ResponseHead | None = None
-        self.done = False
-        self.reusable = False
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`; look at `head` and `done` after each call. Raises BadGateway."""

@@ -106,11 +106,12 @@ class GateChannel:
         request = ClientRequest(self, head, site.wall(), keep=keep)
         self._request = request
         self._since = site.tick
-        self._body = None if head.framing is NO_BODY else BodyReader(head.framing)
-        self._reading_body = False
+        framing = head.framing
         try:
-            if head.framing.length > site.limits.body_bytes:
-                raise BodyTooLarge(f"The body is longer than {site.limits.body_bytes} bytes.")  # noqa: TRY301
+            if framing is not NO_BODY:
+                self._body = BodyReader(framing)
+                if framing.length > site.limits.body_bytes:
+                    raise BodyTooLarge(f"The body is longer than {site.limits.body_bytes} bytes.")  # noqa: TRY301
             site.render(request)
         except GateError as error:
             request.lines = request.lines or site.gate.cors_lines(head.fields)
@@ -227,8 +228,11 @@ class GateChannel:
         request.sink = None
         self._reading_body = False
         self._since = self.site.tick
-        self.site.finished(request)
-        if not request.keep or not self.body_complete:
+        site = self.site
+        if site.log is not None:
+            site.log(request)
+        body = self._body
+        if not request.keep or (body is not None and not body.done):
             self._close_politely()
             return
         self._body = None
@@ -280,7 +284,8 @@ class GateChannel:
         sink, request.sink = request.sink, None
         if request.code == "forwarded":
             request.code = "client_gone"
-        self.site.finished(request)
+        if self.site.log is not None:
+            self.site.log(request)
         if sink is not None:
             sink.client_gone()
 

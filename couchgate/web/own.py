@@ -52,7 +52,7 @@ class EndpointResource(Resource):
         return NOT_DONE_YET
 
     def _admit(self, request: ClientRequest, door: Door, *, asked: bool) -> None:
-        verdict = door.gate.admit(request.head, door.facts(), request.started, asked=asked)
+        verdict = door.gate.admit(request.head, door.facts, request.started, asked=asked)
         if isinstance(verdict, NeedKeys):
             door.once_more(request, verdict, lambda: self._admit(request, door, asked=True))
             return

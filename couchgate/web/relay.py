@@ -17,7 +17,7 @@ from twisted.internet import defer
 from couchgate.core.body import BodyJudge, check_encoding
 from couchgate.core.errors import GateError, GatewayTimeout, TooManyRequests
 from couchgate.core.gate import Forward
-from couchgate.core.message import CHUNKED, NO_BODY, Framing, ResponseHead
+from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 from couchgate.web.request import JSON, ClientRequest
@@ -189,12 +189,10 @@ class Relay:
         request.upstream_seconds = perf_counter() - self._asked_at
         lines = toward_client(head)
         framing = head.framing
-        if request.head.method == b"HEAD":
-            length = head.special_value(b"content-length")
+        if framing is NO_BODY:
+            length = head.special_value(b"content-length") if request.head.method == b"HEAD" else None
             if length is not None:
                 lines += b"\r\nContent-Length: %b" % length
-        elif framing.kind == "close" and done:
-            framing = Framing("length", len(data))
         if forward.target.attachment is not None:
             lines += SANDBOX
         if self._follower is not None:
@@ -205,7 +203,10 @@ class Relay:
         if not self._complete:
             request.keep = False  # an answer before the end of the body: the rest is not wanted
         if done:
-            self._finish()
+            self._over = True
+            self._connection = None
+            if self._follower is not None:
+                self._unfollow()
         going = request.begin(head.status, head.reason, lines, framing, data, done=done)
         if not going and not done and self._connection is not None:
             self._connection.pause()

@@ -23,10 +23,10 @@ Refresh = Callable[[str, "str | None"], "defer.Deferred[None]"]
 class Door:
     """What Resources that ask the gate have in common.
 
-    `facts` gives what is known now; `refresh(rules_id, kid)` fetches keys, fires when done and never fails.
+    `facts` is what is known now; `refresh(rules_id, kid)` fetches keys, fires when done and never fails.
     """
 
-    def __init__(self, gate: Gate, facts: Callable[[], Facts], refresh: Refresh) -> None:
+    def __init__(self, gate: Gate, facts: Facts, refresh: Refresh) -> None:
         self.gate = gate
         self.facts = facts
         self._refresh = refresh
@@ -63,7 +63,7 @@ class ReverseProxyResource(Resource):
     def _decide(self, request: ClientRequest, *, asked: bool) -> None:
         door, channel = self._door, request.channel
         verdict = door.gate.decide(
-            request.head, request.target, channel.peer, door.facts(), request.started, asked=asked
+            request.head, request.target, channel.peer, door.facts, request.started, asked=asked
         )
         if type(verdict) is NeedKeys:
             door.once_more(request, verdict, lambda: self._decide(request, asked=True))

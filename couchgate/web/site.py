@@ -89,7 +89,7 @@ class GateSite(protocol.Factory):
         self.date = b""
         self.draining = False
         self._clock = clock
-        self._log = log
+        self.log = log
         self._channels: set[GateChannel] = set()
         self._feeds: dict[Feed, str] = {}
         self._feed_counts: dict[str, int] = {}
@@ -216,11 +216,6 @@ class GateSite(protocol.Factory):
                 break
             resource = resource.getChildWithDefault(segment, request)
         resource.render(request)
-
-    def finished(self, request: ClientRequest) -> None:
-        """The answer to `request` has ended, well or not."""
-        if self._log is not None:
-            self._log(request)
 
     def add_feed(self, feed: Feed, principal: str) -> bool:
         """Count a feed in; False if this principal has too many."""

@@ -36,6 +36,16 @@ def pinned(core: int, *command: object) -> list[str]:
     return [need("taskset", "util-linux"), "-c", *(str(part) for part in (core, *command))]
 
 
+def core_seconds(core: int) -> float:
+    """How long `core` was busy since the machine started, in seconds, whoever used it."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _, _, irq, softirq, steal = (int(tick) for tick in ticks[:8])
+            return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    raise RuntimeError(f"/proc/stat has no cpu{core}")
+
+
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on now."""
     with socket.socket() as probe:

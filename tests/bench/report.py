@@ -65,12 +65,12 @@ def _fits(row: Row, bound: float) -> bool:
 
 def _figures(figures: Sequence[Rounds]) -> str:
     lines = [
-        "| load | gate | requests/s | gate CPU µs per request | gate's core | median µs | p99 µs | MB/s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| load | gate | requests/s | CPU µs per request | gate's core | others on it | median µs | p99 µs | MB/s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for load, side, sample in figures:
         lines.append(
-            f"| {load} | {side} | {sample.rate:,.0f} | {sample.cpu:,.1f} | {sample.busy:.0%} "
+            f"| {load} | {side} | {sample.rate:,.0f} | {sample.cpu:,.1f} | {sample.busy:.0%} | {sample.strangers:.0%} "
             f"| {sample.p50:,.0f} | {sample.p99:,.0f} | {sample.throughput / 1e6:,.1f} |"
         )
     return "\n".join(lines)

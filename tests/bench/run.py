@@ -6,7 +6,11 @@
 
 Run it from the repository's root on Linux with two cores or more, in an environment with the project and its `bench`
 dependency group (fastapi, uvicorn, httpx, httptools). From Debian it needs `apt-get install haproxy nginx gcc`, and for
-replication `nodejs npm`. Everything stays on loopback, and ends with the run.
+replication `nodejs npm`. Everything stays on loopback, and ends with the run. The column "others on it" says how much
+of the gate's core other processes had; where that is more than a few per cent, measure again on a quiet machine, or
+(root, on Linux with autogroups) put the run before them:
+
+    setsid -w sh -c 'echo -20 >/proc/self/autogroup; exec python -m tests.bench.run'
 
 The parts: `upstream.c` and `loadgen.c` (compiled at each start), `gates.py` (how each gate is set up, and the check of
 its verdicts), `bench.py` (interleaved rounds), `speed.py`, `memory.py`, `replication.py` (the measures), `report.py`.

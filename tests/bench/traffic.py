@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .processes import LOAD_CORE, Process, need, pinned
+from .processes import GATE_CORE, LOAD_CORE, Process, core_seconds, need, pinned
 
 _HERE = Path(__file__).parent
 
@@ -28,13 +28,17 @@ class Load(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One run: requests per second, gate CPU in microseconds per request, the gate's share of its core (0 to 1),
-    median and 99th percentile of latency in microseconds, body bytes per second.
+    """One run. `rate` in requests per second, `cpu` of the gate in microseconds per request, `p50` and `p99` of latency
+    in microseconds, `throughput` in body bytes per second.
+
+    `busy` is the gate's share of its core, from 0 to 1, and `strangers` that of processes that are no part of the run:
+    well above 0.05 the machine is too busy to measure on.
     """
 
     rate: float
     cpu: float
     busy: float
+    strangers: float
     p50: float
     p99: float
     throughput: float
@@ -83,7 +87,7 @@ def run(loadgen: Path, gate: Process, port: int, load: Load) -> Sample:
         load.total,
         load.start,
     ]
-    before = gate.cpu_seconds()
+    before, core_before = gate.cpu_seconds(), core_seconds(GATE_CORE)
     done = subprocess.run(
         pinned(LOAD_CORE, *command),
         capture_output=True,
@@ -91,7 +95,7 @@ def run(loadgen: Path, gate: Process, port: int, load: Load) -> Sample:
         timeout=load.seconds + 60,
         check=False,
     )
-    used = gate.cpu_seconds() - before
+    used, core_used = gate.cpu_seconds() - before, core_seconds(GATE_CORE) - core_before
     if done.returncode:
         raise RuntimeError(f"loadgen against port {port}: {done.stderr.strip()}")
     said = json.loads(done.stdout)
@@ -102,6 +106,7 @@ def run(loadgen: Path, gate: Process, port: int, load: Load) -> Sample:
         rate=requests / seconds,
         cpu=used / requests * 1e6,
         busy=used / seconds,
+        strangers=max(0.0, core_used - used) / seconds,
         p50=said["p50_us"],
         p99=said["p99_us"],
         throughput=said["bytes"] / seconds,

@@ -24,6 +24,8 @@ run(async () => {
       await new Promise((resolve) => setTimeout(resolve, 40));
     }
   })();
+  // PouchDB 9 does not try again when its very first request fails, so the sync must have begun.
+  await until(async () => (await two.info()).doc_count > 20, 'the sync is under way');
   const events = [];
   for (const event of config.events) {
     const before = written;
