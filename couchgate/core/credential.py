@@ -13,7 +13,8 @@ from couchgate.core.errors import BadRequest, Unauthorized
 from couchgate.core.message import Fields
 
 _SCHEME = re.compile(rb"(?i:bearer)(?: |\Z)")
-_CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+_CREDENTIALS = re.compile(rb"(?i:bearer) +([^ =]+=*)")
+_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
 def bearer(fields: Fields) -> bytes | None:
@@ -28,7 +29,7 @@ def bearer(fields: Fields) -> bytes | None:
     if len(values) > 1:
         raise BadRequest("A request may have one Authorization field.", code="credential_duplicate")
     match = _CREDENTIALS.fullmatch(values[0])
-    if match is not None:
+    if match is not None and not match[1].translate(None, _TOKEN68):
         return match[1]
     if _SCHEME.match(values[0]) is None:
         raise Unauthorized("The Authorization field must use the scheme Bearer.", code="token_scheme")

@@ -13,7 +13,7 @@ from couchgate.core.errors import BadGateway, GateError
 from couchgate.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Pair, ResponseHead
 from couchgate.core.rewrite import SPECIAL
 from couchgate.http1.chunked import ChunkedReader
-from couchgate.http1.fields import LINES
+from couchgate.http1.fields import LINES, only_legal
 
 _HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+"
@@ -102,8 +102,9 @@ class ResponseReader:
             if status == 101 or self._interim > MAX_INTERIM:
                 raise BadGateway("CouchDB's answer switches protocols or never becomes final.")
             data = data[stop + 4 :]
-        if lines.count(b"\r\n") > MAX_FIELDS:
-            raise BadGateway("CouchDB's answer has too many fields.")
+        count = lines.count(b"\r\n")
+        if count > MAX_FIELDS or not only_legal(lines, count):
+            raise BadGateway("CouchDB's answer has too many fields, or control characters in one.")
         parts = SPECIAL.split(lines)
         special = tuple([(parts[i].lower(), parts[i + 1].strip(b" \t")) for i in range(1, len(parts), 3)])
         version = 11 if minor == b"1" else 10
