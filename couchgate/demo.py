@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from couchgate import demo_settings
 from couchgate.demo_settings import DATABASE, NAME, ORIGINS, UpstreamAuth
 from couchgate.standin.child import Child
-from couchgate.standin.install import StandinError
+from couchgate.standin.install import StandinError, cache_directory
 from couchgate.standin.start import start as start_standin
 
 READY_SECONDS = 20
@@ -44,7 +44,7 @@ run()
 
 
 class DemoError(Exception):
-    """Why the demo cannot go on: a few lines for a person."""
+    """Why the demo cannot go on, for a person."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +111,8 @@ def _run(args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
     children: list[Child] = []
     upstream = args.upstream
     if upstream is None:
-        _say("Starting a stand-in database (the first time, npm installs it: about a minute) ...")
+        if not cache_directory().exists():
+            _say("Installing a stand-in database with npm, once; this may take a minute ...")
         standin = start_standin(directory)
         stack.enter_context(_ending(standin))
         children.append(standin)
@@ -205,7 +206,7 @@ def _wait_until_ready(port: int, gate: Child) -> None:
     last = "it does not answer"
     while time.monotonic() < deadline:
         if gate.ended():
-            raise DemoError(f"The gate does not start. It says:\n{gate.written().strip()}")
+            raise DemoError(f"The gate does not start: {_last_line(gate)}")
         with contextlib.suppress(OSError, http.client.HTTPException):
             status, last = _request(port, "GET", "/_gate/ready")
             if status == http.HTTPStatus.OK:
@@ -258,13 +259,16 @@ The token is good for {TOKEN_SECONDS // 3600} hours. Settings: {settings}
 Ctrl-C ends everything."""
 
 
+def _last_line(child: Child) -> str:
+    return (child.written().strip().splitlines() or ["it says nothing"])[-1]
+
+
 def _stay(children: list[Child]) -> None:
     pause = threading.Event()
     while True:
         for child in children:
             if child.ended():
                 raise DemoError(
-                    f"{child.name} has ended by itself (status {child.process.returncode}). "
-                    f"Its last words:\n{child.written().strip()}"
+                    f"{child.name} has ended by itself (status {child.process.returncode}): {_last_line(child)}"
                 )
         pause.wait(0.5)

@@ -9,44 +9,48 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from couchgate.core.errors import BadRequest
+from couchgate.core.lines import Splitter
+
 Pair = tuple[bytes, bytes]
 
 
-# The request fields that the gate looks at or keeps from CouchDB, with `_` read as `-` because some servers do so too.
-# All others are passed on unread, so a head is split once by this pattern instead of being made an object per line.
-SPECIAL = re.compile(
-    rb"\r\n((?i:host|authorization|connection|content[-_]length|transfer[-_]encoding|expect|origin|destination|upgrade"
-    rb"|te|trailer|keep[-_]alive|proxy[-_][^:]*|http2[-_]settings|cookie|forwarded|access[-_]control[-_][^:]*"
-    rb"|x[-_](?:forwarded|auth|couchdb|http[-_]method|method[-_]override|real[-_]ip|couch[-_]request[-_]id)[^:]*))"
-    rb":([^\r]*)"
+# The request fields that the gate looks at or keeps from CouchDB. `_` is read as `-`, because some servers do so too.
+_NAMES = re.compile(
+    rb"host|authorization|connection|content-length|transfer-encoding|expect|origin|destination|upgrade|te|trailer"
+    rb"|keep-alive|proxy-.*|http2-settings|cookie|forwarded|access-control-.*"
+    rb"|x-(?:forwarded|auth|couchdb|http-method|method-override|real-ip|couch-request-id).*"
 )
+_SPLITTER = Splitter(lambda lower: _NAMES.fullmatch(lower.replace(b"_", b"-")) is not None)
 
 
 class Fields:
-    """The header fields of one request (RFC 9110 5), as a block of lines, each behind its CRLF; the block is valid.
+    """The header fields of one request (RFC 9110 5), from a block of lines, each behind its CRLF.
 
-    `special` holds the values of the fields that match `SPECIAL` by their names in lower case, `lines` the rest of the
-    block. `prepared` belongs to `Gate`: what it derived from exactly these fields, so that a client that repeats its
-    block byte for byte is not analysed twice. Nothing else may use it.
+    `special` holds the values of the fields that the gate looks at, by their names in lower case, and `lines` the
+    other lines. `prepared` belongs to `Gate`: what it derived from exactly these fields, so that a client that
+    repeats its block byte for byte is not analysed twice. Nothing else may use it.
+
+    Raises BadRequest when the block is malformed.
     """
 
     __slots__ = ("block", "lines", "prepared", "special")
 
     def __init__(self, block: bytes = b"") -> None:
+        parts = _SPLITTER.split(block)
+        if parts is None:
+            raise BadRequest("A header field is malformed.", code="field_malformed")
         self.block = block
-        parts = SPECIAL.split(block)
-        self.lines = b"".join(parts[::3])
+        self.lines = parts.lines
         special: dict[bytes, tuple[bytes, ...]] = {}
-        for i in range(1, len(parts), 3):
-            name = parts[i].lower()
-            value = parts[i + 1].strip(b" \t")
+        for name, value in parts.special:
             special[name] = (*special[name], value) if name in special else (value,)
         self.special = special
         self.prepared: Any = None
 
     @classmethod
     def of(cls, *pairs: Pair) -> Fields:
-        """Fields from `(name, value)` pairs, which are valid."""
+        """Fields from `(name, value)` pairs. Raises BadRequest."""
         return cls(b"".join(b"\r\n%b: %b" % pair for pair in pairs))
 
     @property
@@ -107,14 +111,14 @@ class ResponseHead(NamedTuple):
     """One response head as CouchDB sent it.
 
     `lines` are the field lines that the gate passes on unread, each behind its CRLF. `special` are the fields that it
-    looks at (`couchgate.core.rewrite.SPECIAL`): names in lower case, with their values, in order.
+    looks at (`couchgate.core.rewrite.RESPONSE_LINES`): names in lower case, with their values, in order.
     """
 
     status: int
     reason: bytes
     version: int
     lines: bytes
-    special: tuple[Pair, ...]
+    special: list[Pair]
     framing: Framing
 
     def special_value(self, lower: bytes) -> bytes | None:

@@ -19,6 +19,7 @@ Patterns name databases. They are expanded with the principal's own values and c
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -37,6 +38,7 @@ _RAW = re.compile(r"[a-z0-9_-]+")
 _SEPARATORS = frozenset("/+$()")
 _HEX = frozenset("0123456789abcdef")
 _KEPT = 2048
+_SHORT = 240  # characters: CouchDB allows no longer names, and it bounds what can be remembered
 _SHOWN = 64  # characters of a database's name in a reason
 
 
@@ -56,6 +58,15 @@ class _Hole(NamedTuple):
             return value.encode().hex()
         except UnicodeEncodeError:
             return None
+
+
+@lru_cache(maxsize=1024)
+def _short_legal(database: str) -> bool:
+    return _LEGAL.fullmatch(database) is not None
+
+
+def _legal(database: str) -> bool:
+    return _short_legal(database) if len(database) <= _SHORT else _LEGAL.fullmatch(database) is not None
 
 
 _Chunk = tuple[str | _Hole, ...]
@@ -97,6 +108,11 @@ class Pattern:
         return cls(text, chunks)
 
     @property
+    def plain(self) -> bool:
+        """Whether it names one database, without placeholder or star."""
+        return self.chunks == ((self.text,),)
+
+    @property
     def ambiguous(self) -> str | None:
         """A sentence for a warning if two principals can reach one database by this pattern, else None."""
         first, *middle = self.chunks
@@ -113,10 +129,12 @@ class Pattern:
 
     def matches(self, database: str, principal: Principal) -> bool:
         """Whether the pattern, expanded for `principal`, names `database` (decoded)."""
-        if database.startswith("_"):
+        if self.plain or database.startswith("_"):
             return database == self.text
-        if _LEGAL.fullmatch(database) is None:
+        if not _legal(database):
             return False
+        if self.text == "*":
+            return True
         texts = []
         for chunk in self.chunks:
             filled = [item if isinstance(item, str) else item.fill(principal) for item in chunk]

@@ -15,17 +15,17 @@ import json
 import re
 
 from couchgate.core.errors import GateError
+from couchgate.core.lines import Splitter
 from couchgate.core.message import Fields, Pair, ResponseHead
 
 _ORDINARY_OPTIONS = frozenset((b"keep-alive", b"close", b"te", b"upgrade"))
 
-# The fields of a response that the gate looks at; all others are passed on unread. A response comes with each request
-# and hardly ever twice, so its lines are split once by this pattern instead of being made objects one by one.
-SPECIAL = re.compile(
-    rb"\r\n((?i:connection|keep-alive|proxy-[a-z]+|te|trailer|transfer-encoding|upgrade|http2-settings"
-    rb"|content-length|content-encoding|server|x-couch-stack-hash|www-authenticate|set-cookie|access-control-[a-z-]+))"
-    rb":([^\r]*)"
+# The fields of a response that the gate looks at; all others are passed on unread.
+_NAMES = re.compile(
+    rb"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|http2-settings|content-length"
+    rb"|content-encoding|server|x-couch-stack-hash|www-authenticate|set-cookie|access-control-.*"
 )
+RESPONSE_LINES = Splitter(lambda lower: _NAMES.fullmatch(lower) is not None)
 _KEPT_SPECIAL = frozenset((b"set-cookie", b"content-encoding"))
 
 SANDBOX = b"\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox"
@@ -39,7 +39,7 @@ def named_hop_by_hop(values: tuple[bytes, ...]) -> frozenset[bytes]:
 def toward_couchdb(fields: Fields) -> bytes:
     """The lines of the client's fields that CouchDB may see, each behind its CRLF.
 
-    Of the special ones (`couchgate.core.message.SPECIAL`) that is `Destination` alone.
+    Of the special ones (`Fields.special`) that is `Destination` alone.
     """
     lines = fields.lines
     options = fields.special.get(b"connection")

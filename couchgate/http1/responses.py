@@ -11,21 +11,16 @@ import re
 
 from couchgate.core.errors import BadGateway, GateError
 from couchgate.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Pair, ResponseHead
-from couchgate.core.rewrite import SPECIAL
+from couchgate.core.rewrite import RESPONSE_LINES
 from couchgate.http1.chunked import ChunkedReader
-from couchgate.http1.fields import LINES, only_legal
 
-_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?+"
-    rb"(" + LINES + rb")"
-)
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 MAX_HEAD = 65536  # bytes
-MAX_FIELDS = 256
 MAX_INTERIM = 8  # 1xx responses before the final one
 
 
-def response_framing(method: bytes, status: int, version: int, special: tuple[Pair, ...]) -> tuple[Framing, bool]:
+def response_framing(method: bytes, status: int, version: int, special: list[Pair]) -> tuple[Framing, bool]:
     """How the body is delimited, and whether the connection may serve another exchange. Raises BadGateway."""
     coding: bytes | None = None
     length: bytes | None = None
@@ -91,10 +86,12 @@ class ResponseReader:
                     raise BadGateway("CouchDB's answer does not begin as an HTTP response.")
                 self._buffer = data
                 return None
-            match = _HEAD.fullmatch(data, 0, stop)
-            if match is None:
+            line_end = data.find(b"\r\n")
+            match = _STATUS.fullmatch(data, 0, line_end)
+            parts = RESPONSE_LINES.split(data[line_end:stop])
+            if match is None or parts is None:
                 raise BadGateway("CouchDB's answer has a malformed head.")
-            minor, code, reason, lines = match.groups()
+            minor, code, reason = match.groups()
             status = int(code)
             if status >= 200:
                 break
@@ -102,14 +99,10 @@ class ResponseReader:
             if status == 101 or self._interim > MAX_INTERIM:
                 raise BadGateway("CouchDB's answer switches protocols or never becomes final.")
             data = data[stop + 4 :]
-        count = lines.count(b"\r\n")
-        if count > MAX_FIELDS or not only_legal(lines, count):
-            raise BadGateway("CouchDB's answer has too many fields, or control characters in one.")
-        parts = SPECIAL.split(lines)
-        special = tuple([(parts[i].lower(), parts[i + 1].strip(b" \t")) for i in range(1, len(parts), 3)])
+        lines, special = parts
         version = 11 if minor == b"1" else 10
         framing, self.reusable = response_framing(self._method, status, version, special)
-        self.head = ResponseHead(status, reason or b"", version, b"".join(parts[::3]), special, framing)
+        self.head = ResponseHead(status, reason or b"", version, lines, special, framing)
         if framing is CHUNKED:
             self._chunks = ChunkedReader()
         elif framing is UNTIL_CLOSE:

@@ -4,7 +4,9 @@
 //
 // MODULES is the folder whose node_modules hold PouchDB (the stand-in database's own); DIRECT and GATE are base URLs of the same database server.
 // One timing is a pull of DOCUMENTS documents into an empty database in memory and a push of them into an empty
-// database of the server. The first pair is a warm-up and is not printed; the order within a pair alternates.
+// database of the server. A pair is the mean of two timings of each kind, in the order a b b a, so that what drifts
+// (heaps, caches, the machine) meets both alike; the next pair begins with the other. The first pair is a warm-up.
+// Start it with --expose-gc: then no timing pays for another's garbage on this side.
 
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -46,6 +48,7 @@ async function timed(base) {
   const local = new PouchDB(`local-${number}`, { adapter: 'memory' });
   const pushed = `pushed-${number}`;
   await remote(direct, pushed, true).info();
+  globalThis.gc?.();
   const start = process.hrtime.bigint();
   const pull = await local.replicate.from(remote(base, 'source'));
   const push = await local.replicate.to(remote(base, pushed));
@@ -63,10 +66,10 @@ async function timed(base) {
 await fill();
 const taken = [];
 for (let pair = 0; pair <= Number(pairs); pair++) {
-  const order = pair % 2 ? [gate, direct] : [direct, gate];
-  const seconds = {};
-  for (const base of order) seconds[base] = await timed(base);
-  if (pair) taken.push([seconds[direct], seconds[gate]]);
+  const seconds = { [direct]: 0, [gate]: 0 };
+  const [first, second] = pair % 2 ? [gate, direct] : [direct, gate];
+  for (const base of [first, second, second, first]) seconds[base] += await timed(base);
+  if (pair) taken.push([seconds[direct] / 2, seconds[gate] / 2]);
 }
 console.log(JSON.stringify(taken));
 process.exit(0);

@@ -37,13 +37,24 @@ def replication(bench: Bench) -> list[Row]:
             urls = [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{gate.ports['keepalive']}"]
             counts = [str(effort.pairs), str(effort.documents)]
             done = subprocess.run(
-                pinned(LOAD_CORE, program, _HERE / "replicate.mjs", modules, *urls, bench.tokens.good[0], *counts),
+                pinned(
+                    LOAD_CORE,
+                    program,
+                    "--expose-gc",
+                    _HERE / "replicate.mjs",
+                    modules,
+                    *urls,
+                    bench.tokens.good[0],
+                    *counts,
+                ),
                 capture_output=True,
                 text=True,
                 timeout=300,
                 check=False,
             )
-            used = (gate.process.cpu_seconds() - before) / (effort.pairs + 1)  # with the warm-up
+            used = (gate.process.cpu_seconds() - before) / (
+                2 * effort.pairs + 2
+            )  # each pair times it twice; so does the warm-up
         finally:
             gate.process.stop()
     finally:

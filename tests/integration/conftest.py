@@ -144,7 +144,7 @@ class Script:
     def __init__(self, directory):
         self.directory = directory
 
-    def __call__(self, name, answers=None, seconds=100, **config):
+    def __call__(self, name, answers=None, seconds=150, **config):
         """`answers` maps each question to a function that answers it; the script is ended after `seconds`."""
         process = subprocess.Popen(
             [node(), name, json.dumps(config)],
