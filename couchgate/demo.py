@@ -198,7 +198,7 @@ def _request(port: int, method: str, path: str, token: str | None = None, docume
             body = json.dumps(document)
         connection.request(method, path, body, headers)
         response = connection.getresponse()
-        return response.status, response.read(65536).decode("utf-8", "replace").strip()
+        return response.status, " ".join(response.read(65536).decode("utf-8", "replace").split())
 
 
 def _wait_until_ready(port: int, gate: Child) -> None:

@@ -83,7 +83,12 @@ def _endpoint(ask: Callable[[Question], Awaitable[Answer]]) -> Callable[[bytes, 
 
 
 class GateService(MultiService):
-    """The whole gate: key ring, pool and listeners, from `settings`."""
+    """The whole gate: key ring, pool and listeners, from `settings`.
+
+    `root` is the Resource tree. A deployment may put Resources of its own into it before the service starts, under
+    names that CouchDB does not need: `service.root.putChild(b"_app", File("app"))`. `Host` and CORS are the gate's
+    there, too; a token is asked for only if the Resource does.
+    """
 
     log = Logger()
 
@@ -110,7 +115,7 @@ class GateService(MultiService):
         )
         self._log_stream: IO[str] | None = None
         self._gate = gate_of(settings)
-        self._root = self._tree()
+        self.root = self._tree()
         self.sites: list[GateSite] = []
         self.ports: list[Any] = []
         self._acceptors: list[Acceptor] = []
@@ -132,9 +137,10 @@ class GateService(MultiService):
         for listener in self.settings.gate.listeners:
             site = GateSite(
                 self._gate,
-                self._root,
+                self.root,
                 self.settings.limits,
                 mode=listener.mode,
+                first_byte_seconds=self.settings.upstream.first_byte_seconds,
                 clock=self._reactor,
                 wall=time.time,
                 log=log,

@@ -126,7 +126,7 @@ class Gate:
     def screen(self, head: RequestHead) -> Screen:
         """Judge `Host` (RFC 9112 3.2) and CORS. Raises BadRequest, Misdirected."""
         fields = head.fields
-        prepared: _Prepared = fields.prepared
+        prepared: _Prepared | None = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
         if prepared.host is not None:
@@ -141,14 +141,14 @@ class Gate:
 
     def cors_lines(self, fields: Fields) -> bytes:
         """The header lines that every answer to these fields carries, refusals included."""
-        prepared: _Prepared = fields.prepared
+        prepared: _Prepared | None = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
         return prepared.screen.lines
 
     def admit(self, head: RequestHead, facts: Facts, now: float, *, asked: bool = False) -> Admission | NeedKeys:
         """Whose token this is. Raises Unauthorized, or BadRequest for two credentials."""
-        prepared: _Prepared = head.fields.prepared
+        prepared: _Prepared | None = head.fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(head.fields)
         return self._admit(prepared, facts, now, asked=asked)
@@ -161,7 +161,7 @@ class Gate:
         `target` is what `classify` made of the head, `now` seconds since the epoch.
         """
         fields = head.fields
-        prepared: _Prepared = fields.prepared
+        prepared: _Prepared | None = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
         admission = self._admit(prepared, facts, now, asked=asked)

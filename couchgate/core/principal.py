@@ -29,8 +29,8 @@ _MAX_NAME_BYTES = 256
 _ABSENT = object()
 
 # C0, DEL and C1, and surrogates, which JSON escapes can spell and UTF-8 cannot.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_UNFIT_ROLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff,]|^_")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT_ROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,]|^_")
 
 
 class Principal(NamedTuple):

@@ -33,7 +33,8 @@ SANDBOX = b"\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: sand
 
 def named_hop_by_hop(values: tuple[bytes, ...]) -> frozenset[bytes]:
     """The lower-case names listed in `Connection` fields (RFC 9110 7.6.1)."""
-    return frozenset(name.strip(b" \t").lower() for value in values for name in value.split(b","))
+    parts = (part.strip(b" \t").lower() for value in values for part in value.split(b","))
+    return frozenset(name for name in parts if name)  # RFC 9110 5.6.1: a list may have empty elements
 
 
 def toward_couchdb(fields: Fields) -> bytes:

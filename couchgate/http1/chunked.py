@@ -65,7 +65,7 @@ class ChunkedReader:
                 continue
             stop = data.find(b"\r\n", at)
             if stop < 0 or stop - at > MAX_LINE:
-                if end - at > MAX_LINE or stop >= 0 or b"\n" in data[at:]:
+                if end - at > MAX_LINE + 1 or stop >= 0 or b"\n" in data[at:]:
                     raise BadRequest("A line between chunks is too long or malformed.", code="chunk_malformed")
                 self._line = data[at:]
                 break

@@ -57,14 +57,14 @@ class ResponseReader:
 
     # Defaults of the class: a reader is made for each exchange, and most of these are never set.
     _buffer = b""
-    _chunks: ChunkedReader | None = None
     _left = 0
     _interim = 0
-    head: ResponseHead | None = None
     done = False
     reusable = False
 
     def __init__(self, method: bytes) -> None:
+        self._chunks: ChunkedReader | None = None
+        self.head: ResponseHead | None = None
         self._method = method
 
     def feed(self, data: bytes) -> bytes:
@@ -82,7 +82,7 @@ class ResponseReader:
         while True:
             stop = data.find(b"\r\n\r\n")
             if stop < 0 or stop > MAX_HEAD:
-                if len(data) > MAX_HEAD or not b"HTTP/1.".startswith(data[:7]):
+                if len(data) > MAX_HEAD + 3 or not b"HTTP/1.".startswith(data[:7]):
                     raise BadGateway("CouchDB's answer does not begin as an HTTP response.")
                 self._buffer = data
                 return None
@@ -113,6 +113,9 @@ class ResponseReader:
 
     def _feed_body(self, data: bytes) -> bytes:
         if self._chunks is not None:
+            if self.done:
+                self.reusable = self.reusable and not data
+                return b""
             try:
                 body = self._chunks.feed(data)
             except GateError as error:

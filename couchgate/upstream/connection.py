@@ -42,8 +42,6 @@ class Exchange(Protocol):
 class UpstreamConnection:
     """A connection of `pool`, the owner of a wire. `used` counts the exchanges that it has served."""
 
-    _exchange: Exchange | None = None
-    _reader: ResponseReader | None = None
     _sent = True
     _paused = False
     used = 0
@@ -51,6 +49,8 @@ class UpstreamConnection:
     wire: Wire
 
     def __init__(self, pool: UpstreamPool) -> None:
+        self._exchange: Exchange | None = None
+        self._reader: ResponseReader | None = None
         self._pool = pool
         self.pending_since = 0.0  # when it began to be made; 0 once it is known to stand
 
@@ -125,7 +125,7 @@ class UpstreamConnection:
     def _release(self, reader: ResponseReader) -> None:
         """The exchange is complete: keep the connection if it is fit for another."""
         self._exchange = self._reader = None
-        if not self._sent:
+        if not self._sent or self.wire.blocked:
             self._abort()  # an answer before the end of the request: the rest of it was never sent
         elif reader.reusable:
             self.resume()  # a connection left paused by this exchange would hang the next
@@ -150,8 +150,14 @@ class UpstreamConnection:
         exchange, reader = self._exchange, self._reader
         if exchange is not None and reader is not None and reader.ended():
             self._exchange = self._reader = None
-            self.wire.close()
+            self._hang_up()
             exchange.response_data(b"", done=True)
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self.wire.blocked:
+            self.wire.abort()  # what CouchDB does not take any more would hold a closing wire open for ever
         else:
             self.wire.close()
 

@@ -34,8 +34,6 @@ class GateChannel:
 
     log = Logger()
     _buffer = b""
-    _request: ClientRequest | None = None
-    _body: BodyReader | None = None
     _reading_body = False
     _taking = False
     _paused = False
@@ -44,6 +42,8 @@ class GateChannel:
     _discarded = -1  # bytes thrown away since the connection began to close; -1: it does not
 
     def __init__(self, site: GateSite, peer: Peer) -> None:
+        self._request: ClientRequest | None = None
+        self._body: BodyReader | None = None
         self.site = site
         self.peer = peer
         self._since = site.tick  # when the present wait began, by the site's coarse clock
@@ -295,7 +295,7 @@ class GateChannel:
         request = self._request
         if request is None:
             self._close()
-        elif not self.body_complete or self.site.is_feed(request):
+        elif not self.body_complete or self.site.leaves_by_closing(request):
             # A cut body will never be whole, and a feed has no end to wait for.
             self.abort()
 
@@ -332,6 +332,11 @@ class GateChannel:
             self._reading_body = False
             if sink is not None:
                 sink.body_failed(RequestTimeout("The body of the request did not come in time."))
+        elif not self._request.status and waited > self.site.first_byte_seconds:
+            # All of the body is here, or CouchDB does not take it.
+            sink = self._request.sink
+            if sink is not None and (self.body_complete or self._paused):
+                sink.time_out()
 
     @property
     def idle(self) -> bool:

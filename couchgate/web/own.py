@@ -32,6 +32,7 @@ class EndpointResource(Resource):
     """A leaf that answers with the endpoint `ask(method, principal)`; with a `door` it asks for a token first."""
 
     isLeaf = True
+    renders_lean = True
 
     def __init__(self, name: str, ask: Ask, door: Door | None = None) -> None:
         super().__init__()
@@ -75,6 +76,8 @@ class EndpointResource(Resource):
 
 class OwnResource(Resource):
     """`/_gate`: its children, and nothing else."""
+
+    renders_lean = True
 
     def getChild(self, path: bytes, request: Any) -> Resource:  # noqa: ARG002  # Twisted's signature
         """There is no such page. Raises NotFound."""

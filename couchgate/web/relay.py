@@ -50,9 +50,6 @@ class Pool(Protocol):
 class Relay:
     """A request that was decided, on its way. It is the request's `BodySink` and CouchDB's `Exchange`."""
 
-    _connection: Upstream | None = None
-    _connecting: defer.Deferred[None] | None = None
-    _judge: BodyJudge | None = None
     _held: tuple[bytes, ...] = ()
     _size = 0  # bytes held
     _answering = False
@@ -61,6 +58,9 @@ class Relay:
     _end_by = 0.0
 
     def __init__(self, request: ClientRequest, forward: Forward, site: GateSite, pool: Pool) -> None:
+        self._connection: Upstream | None = None
+        self._connecting: defer.Deferred[None] | None = None
+        self._judge: BodyJudge | None = None
         self._request = request
         self._forward = forward
         self._site = site
@@ -250,7 +250,10 @@ class Relay:
         self._end_upstream()
 
     def time_out(self) -> None:
-        """CouchDB has not begun to answer in time."""
+        """CouchDB has not begun to answer in time. (A feed that is ended instead is asked for again at once.)"""
+        if self._follower is not None:
+            self.end()
+            return
         self._end_upstream()
         self._request.refuse(GatewayTimeout("CouchDB took the request and did not answer in time."))
 

@@ -43,13 +43,14 @@ class BodySink(Protocol):
     def client_drained(self) -> None:
         """The client takes data again."""
 
+    def time_out(self) -> None:
+        """There is no answer yet, and nothing more to wait for from the client."""
+
 
 class ClientRequest:
     """A request and how far its answer is. `lines` are the header lines that every answer carries."""
 
     lines = b""
-    sink: BodySink | None = None
-    target: Target | None = None
     status = 0
     code = "forwarded"
     endpoint = ""
@@ -61,6 +62,8 @@ class ClientRequest:
 
     def __init__(self, channel: GateChannel, head: RequestHead, started: float, *, keep: bool) -> None:
         self.channel = channel
+        self.sink: BodySink | None = None
+        self.target: Target | None = None
         self.head = head
         self.started = started  # seconds since the epoch
         self.keep = keep  # whether the connection serves another request after this one

@@ -1,6 +1,11 @@
 """The Resource tree: the gate's own pages by name, and under every other name CouchDB.
 
 `ReverseProxyResource` is the leaf that relays. It decides when it is rendered, which is when the head is complete.
+
+A Resource class with `renders_lean = True` takes the lean `ClientRequest` in `getChild` and `render`, before anything
+of the body is read, and may raise GateError. Every other Resource of `twisted.web`, and all below it, is given a stock
+request (`couchgate.web.stock`), so any can be put into the tree. An attribute and not an interface: it is asked for
+each step of every request, and `providedBy` costs four times as much.
 """
 
 from __future__ import annotations
@@ -49,6 +54,7 @@ class ReverseProxyResource(Resource):
     """Relays to CouchDB what the gate lets through."""
 
     isLeaf = True
+    renders_lean = True
 
     def __init__(self, door: Door, pool: Pool) -> None:
         super().__init__()
@@ -74,6 +80,8 @@ class ReverseProxyResource(Resource):
 
 class RootResource(Resource):
     """The root of the tree: `leaf` stands under every name that no child has."""
+
+    renders_lean = True
 
     def __init__(self, leaf: Resource) -> None:
         super().__init__()

@@ -21,6 +21,7 @@ from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
 from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
+from couchgate.web.stock import StockChannel, StockSite
 from couchgate.wire import Wire
 from couchgate.wire.lane import Acceptor, Lane, SocketWire
 from couchgate.wire.transport import TransportWire
@@ -44,10 +45,6 @@ class Limits(Protocol):
     def idle_seconds(self) -> float: ...
     @property
     def connections(self) -> int: ...
-    def is_feed(self, request: ClientRequest) -> bool:
-        """Whether the answer to `request` is an open feed."""
-        return request.sink in self._feeds
-
     @property
     def feeds(self) -> int: ...
 
@@ -55,7 +52,9 @@ class Limits(Protocol):
 class Feed(Protocol):
     """A `_changes` answer that stays open."""
 
-    expires: float
+    @property
+    def expires(self) -> float:
+        """When it must end, in seconds since the epoch."""
 
     def end(self) -> None:
         """End it as soon as it can end well, or cut it after a short while."""
@@ -65,7 +64,10 @@ class Feed(Protocol):
 
 
 class GateSite(protocol.Factory):
-    """The listener's factory. `mode` is "keepalive" or "close"; `wall` gives seconds since the epoch."""
+    """The listener's factory. `mode` is "keepalive" or "close"; `wall` gives seconds since the epoch.
+
+    `first_byte_seconds`: how long an answer may take to begin once CouchDB has the request.
+    """
 
     noisy = False
 
@@ -76,6 +78,7 @@ class GateSite(protocol.Factory):
         limits: Limits,
         *,
         mode: str,
+        first_byte_seconds: float,
         clock: IReactorTime,
         wall: Callable[[], float],
         log: Callable[[ClientRequest], None] | None = None,
@@ -84,11 +87,13 @@ class GateSite(protocol.Factory):
         self.root = root
         self.limits = limits
         self.keepalive = mode == "keepalive"
+        self.first_byte_seconds = first_byte_seconds
         self.wall = wall
         self.tick = clock.seconds()
         self.date = b""
         self.draining = False
         self._clock = clock
+        self._stock = StockSite(clock)
         self.log = log
         self._channels: set[GateChannel] = set()
         self._feeds: dict[Feed, str] = {}
@@ -211,11 +216,14 @@ class GateSite(protocol.Factory):
         request.target = target = classify(head.method, head.target)
         request.endpoint = target.endpoint
         resource: Any = self.root
-        for segment in target.segments:
-            if resource.isLeaf:
-                break
-            resource = resource.getChildWithDefault(segment, request)
-        resource.render(request)
+        segments, depth = target.segments, 0
+        while getattr(resource, "renders_lean", False):
+            if resource.isLeaf or depth == len(segments):
+                resource.render(request)
+                return
+            resource = resource.getChildWithDefault(segments[depth], request)
+            depth += 1
+        StockChannel(request, self._stock, resource, depth).start()
 
     def add_feed(self, feed: Feed, principal: str) -> bool:
         """Count a feed in; False if this principal has too many."""
@@ -236,9 +244,9 @@ class GateSite(protocol.Factory):
             else:
                 del self._feed_counts[principal]
 
-    def is_feed(self, request: ClientRequest) -> bool:
-        """Whether the answer to `request` is an open feed."""
-        return request.sink in self._feeds
+    def leaves_by_closing(self, request: ClientRequest) -> bool:
+        """Whether a client that closes its sending side has left: an answer without an end would wait for ever."""
+        return request.sink in self._feeds or isinstance(request.sink, StockChannel)
 
     @property
     def feeds(self) -> int:

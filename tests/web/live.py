@@ -70,7 +70,7 @@ class LiveGate:
         upstream_url,
         *,
         limits="",
-        drain_seconds=3,
+        drain_seconds=0.2,
         leeway=0,
         keys="key.pem",
         access="access.log",

@@ -3,11 +3,16 @@
 Every wait has a deadline; a parser here takes only what RFC 9112 gives one reading.
 """
 
+import fcntl
 import re
 import select
 import socket
 import struct
+import termios
+import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 PATIENCE = 10.0  # seconds until a test gives up
@@ -22,6 +27,26 @@ def eventually(condition, seconds=PATIENCE):
         assert time.monotonic() < deadline, f"not true within {seconds} s"
         time.sleep(0.005)
     return value
+
+
+@contextmanager
+def meanwhile(work):
+    """Run `work()` in a thread beside the block; whatever it raises is raised here."""
+    outcome = []
+
+    def run():
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - told below
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    thread.join(3 * PATIENCE)
+    assert not thread.is_alive()
+    if outcome:
+        raise outcome[0]
 
 
 class Message(NamedTuple):
@@ -133,6 +158,10 @@ class Stream:
             return "reset", b"".join(data)
         return "fin", b"".join(data)
 
+    def unacknowledged(self):
+        """How many bytes the other side's kernel has not taken yet: a reset would destroy them."""
+        return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+
     def quiet(self):
         """Whether nothing at all has come, now."""
         return not self.buffer and not select.select([self.sock], [], [], 0)[0]
@@ -158,6 +187,15 @@ class Client(Stream):
         sock.settimeout(PATIENCE)
         sock.connect(("127.0.0.1", port))
         super().__init__(sock)
+
+    def taken(self):
+        """Whether the gate has read everything that was sent (Linux)."""
+        ends = [b"0100007F:%04X" % sock[1] for sock in (self.sock.getpeername(), self.sock.getsockname())]
+        for line in Path("/proc/net/tcp").read_bytes().splitlines():
+            columns = line.split()
+            if columns[1:3] == ends:
+                return not self.unacknowledged() and columns[4].endswith(b":00000000")
+        raise AssertionError("the gate has closed the connection")
 
     def answer(self, method="GET"):
         """The next response to a request with `method`."""
