@@ -95,6 +95,7 @@ class GateChannel:
             head, used = taken
             self._buffer = data = data[used:]
             self._start(head)
+            data = self._buffer  # less the body, if that was read at once
             if self._request is not None or self._closing or self._discarded >= 0 or not data or self.wire.blocked:
                 break
         self._taking = False

@@ -303,7 +303,6 @@ def test_children_are_made_with_a_stock_request(app):
     ("host", "url"),
     [
         ("localhost", "http://localhost/_app/echo"),
-        ("localhost:", "http://localhost/_app/echo"),
         ("LocalHost:5985", "http://LocalHost:5985/_app/echo"),
         ("[::1]:8080", "http://::1:8080/_app/echo"),
         ("localhost:" + "9" * 5000, "http://localhost:99999/_app/echo"),
@@ -370,6 +369,16 @@ def test_a_longer_body_in_chunks_is_refused_as_it_grows(app):
     client = app.client("POST", "/_app/echo", "Transfer-Encoding: chunked")
     client.send(b"%x\r\n" % (MIB + 1), b"x" * (MIB + 1))
     assert client.answer().status == 413
+
+
+@pytest.mark.parametrize("mode", ["keepalive", "close"])
+def test_what_is_sent_ahead_of_the_answer_is_the_next_request(app, mode):
+    """A body that came with its head, and the request behind it, are told apart."""
+    client = app.client(mode=mode)
+    client.send(head("POST", "/_app/echo", b"a=1"), head("GET", "/_app/data"))
+    assert json.loads(client.message(until_close=True).body)["content"] == "a=1"
+    if mode == "keepalive":
+        assert client.answer().body == b"plain data"
 
 
 def test_a_client_that_waits_to_be_asked_is_asked(app):
@@ -492,7 +501,7 @@ def test_sessions_work(app):
 # What goes wrong
 
 
-@pytest.mark.parametrize("path", ["fails", "deferred/x", "bad_producer", "lean/x", "lean"])
+@pytest.mark.parametrize("path", ["fails", "deferred/x", "bad_producer", "lean"])
 @pytest.mark.parametrize("mode", ["keepalive", "close"])
 def test_a_fault_is_a_500_in_json(app, failing, mode, path):
     """An exception in a Resource is logged and answered by the gate, without a word of it, with CORS lines."""
@@ -550,11 +559,10 @@ def test_beside_them_the_gate_asks_for_a_token(app):
 def test_the_access_log_names_them(app):
     """A request to an ordinary Resource is a line like any other."""
     app.ask("GET", "/_app/data?secret=1")
-    line = eventually(lambda: (app.folder / "access.log").read_text().splitlines())[-1]
-    entry = json.loads(line)
-    assert entry["status"] == 200
-    assert "secret" not in line
-    assert "resource" in entry.values()
+    path = app.folder / "access.log"
+    line = eventually(lambda: [line for line in path.read_text().splitlines() if '"resource"' in line])[-1]
+    assert json.loads(line)["status"] == 200
+    assert "secret" not in path.read_text()
 
 
 def test_a_producer_that_fails_as_it_stops_is_only_logged(app, failing):
