@@ -55,8 +55,7 @@ class ProxyIntroduction:
     """CouchDB's `proxy_authentication_handler`. `digest` is "sha256" or "sha1", as `[chttpd_auth] hash_algorithms`."""
 
     def __init__(self, secret: bytes, digest: str = "sha256") -> None:
-        self._secret = secret
-        self._digest = digest
+        self._keyed = hmac.new(secret, digestmod=digest)
         self._memo: Memo[Principal, bytes] = Memo(_KEPT)
 
     def lines(self, principal: Principal, now: float) -> bytes:  # noqa: ARG002  # the interface's arguments
@@ -64,7 +63,9 @@ class ProxyIntroduction:
         lines = self._memo[principal]
         if lines is None:
             name = principal.name.encode()
-            token = hmac.new(self._secret, name, self._digest).hexdigest().encode()
+            keyed = self._keyed.copy()
+            keyed.update(name)
+            token = keyed.hexdigest().encode()
             lines = b"X-Auth-CouchDB-UserName: %b\r\nX-Auth-CouchDB-Roles: %b\r\nX-Auth-CouchDB-Token: %b\r\n" % (
                 name,
                 ",".join(principal.roles).encode(),

@@ -65,10 +65,10 @@ class GateChannel:
             return
         if self._buffer:
             data = self._buffer + data
-        if self._request is None:
+        if self._request is None and not self.wire.blocked:
             self._take(data)
             return
-        self._buffer = data
+        self._buffer = data  # who does not read answers gets no further ones
         if self._reading_body:
             self._feed_body()
         elif len(data) > self.site.limits.head_bytes:
@@ -89,8 +89,6 @@ class GateChannel:
                 if not self._buffer:
                     self._since = self.site.tick
                 self._buffer = data
-                if self._half_closed:
-                    self._close()
                 break
             head, used = taken
             self._buffer = data = data[used:]
@@ -99,6 +97,8 @@ class GateChannel:
             if self._request is not None or self._closing or self._discarded >= 0 or not data or self.wire.blocked:
                 break
         self._taking = False
+        if self._half_closed and self._request is None and self._discarded < 0 and not self.wire.blocked:
+            self._close()
 
     def _start(self, head: RequestHead) -> None:
         """The head is complete: find the Resource and let it decide."""
@@ -237,11 +237,14 @@ class GateChannel:
             self._close_politely()
             return
         self._body = None
-        if self._taking:
-            return
+        if not self._taking and not self.wire.blocked:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Turn to what the client has sent ahead, now that its last answer is out."""
         if self._paused:
             self.resume()
-        if self._buffer and not self.wire.blocked:
+        if self._buffer:
             self._take(self._buffer)
         elif self._half_closed:
             self._close()
@@ -266,8 +269,8 @@ class GateChannel:
                 request.sink.client_drained()
         elif self._discarded >= 0:
             self.wire.close_write()
-        elif self._buffer:
-            self._take(self._buffer)
+        else:
+            self._go_on()
 
     def abort(self) -> None:
         """Cut the connection (RST), so that nothing half-sent looks whole."""
@@ -311,20 +314,27 @@ class GateChannel:
         self._closing = True
         self.wire.close()
 
+    def _end(self) -> None:
+        """Close; or cut, if the client does not take what is left."""
+        if self._closing or self.wire.blocked:
+            self.abort()
+        else:
+            self._close()
+
     def sweep(self, now: float) -> None:
         """End waits that take too long; called about twice a second with the site's coarse clock."""
         waited = now - self._since
         limits = self.site.limits
         if self._discarded >= 0:
             if waited > DISCARD_SECONDS:
-                self.abort() if self.wire.blocked else self._close()
+                self._end()
         elif self._request is None:
             if self._buffer:
                 if waited > limits.head_seconds:
                     self._buffer = b""
                     self._refuse_unread(RequestTimeout("The head of the request did not come in time."))
             elif waited > limits.idle_seconds:
-                self._close()
+                self._end()
         elif self.wire.blocked or (self._half_closed and waited > HALF_CLOSED_SECONDS):
             if waited > limits.idle_seconds:
                 self.abort()

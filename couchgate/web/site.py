@@ -136,9 +136,9 @@ class GateSite(protocol.Factory):
             return None
         port.stopReading()
         listener = socket.socket(fileno=os.dup(port.fileno()))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
 
         def accepted(sock: socket.socket, address: Any) -> None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             channel = GateChannel(self, Peer.of(address[0], secure=False))
             channel.wire = SocketWire(lane, sock, channel)
             channel.opened()

@@ -16,6 +16,7 @@ and everything below it get a stock `twisted.web.server.Request`, as under a `tw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -46,7 +47,7 @@ class StockSite(Site):
     """What stock requests of one listener share: sessions, and the memory that their bodies may take."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        super().__init__(Resource(), reactor=clock)
+        super().__init__(Resource(), reactor=clock)  # type: ignore[no-untyped-call]  # Twisted's
         self.clock: Any = clock
         self.held = 0
 
@@ -61,7 +62,7 @@ class StockSite(Site):
                 request.prepath.append(segment)
                 left -= 1
         request.sitepath = list(request.prepath)
-        found = getChildForRequest(channel.resource, request)
+        found: Resource = getChildForRequest(channel.resource, request)
         if getattr(found, "renders_lean", False):
             raise TypeError(f"{found!r} renders lean, so every Resource above it must")
         return found
@@ -72,7 +73,7 @@ class StockRequest(Request):
 
     def __init__(self, channel: StockChannel) -> None:
         self.gate_channel = channel
-        super().__init__(channel)
+        super().__init__(channel)  # type: ignore[no-untyped-call]  # Twisted's
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer 500, or what a GateError says."""
@@ -101,7 +102,7 @@ class StockChannel:
         self.transport = self  # resources that cut the connection do it there
         self._size = 0
         self._content = BytesIO()
-        self._request: StockRequest | None = None
+        self._request: Any = None  # a StockRequest, whose methods are not typed
 
     def start(self) -> None:
         """Take the body, then render. Raises BodyTooLarge when it is announced too long."""
@@ -135,7 +136,8 @@ class StockChannel:
         """The body is complete: render."""
         client = self.client
         head = client.head
-        self._request = request = StockRequest(self)
+        request: Any = StockRequest(self)
+        self._request = request
         for name, value in head.fields.pairs:
             request.requestHeaders.addRawHeader(name, value)
         request.parseCookies()
@@ -224,7 +226,8 @@ class StockChannel:
             status, reason = 500, b"Internal Server Error"
         if self._request is not None:
             self._request.chunked = 0  # it had decided to frame the answer itself
-        lines, lengths = b"", []
+        lines = b""
+        lengths: Sequence[bytes] = ()
         for name, values in headers.getAllRawHeaders():
             lower = name.lower()
             if lower == b"content-length":
@@ -239,7 +242,7 @@ class StockChannel:
         if not going:
             self._pause()
 
-    def _frame(self, status: int, lengths: list[bytes]) -> tuple[Framing, bytes]:
+    def _frame(self, status: int, lengths: Sequence[bytes]) -> tuple[Framing, bytes]:
         """How the answer is framed, and the length that a bodiless answer tells all the same."""
         told = len(lengths) == 1 and lengths[0].isdigit()
         if status in _BODILESS:

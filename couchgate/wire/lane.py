@@ -116,9 +116,8 @@ class Lane:
         self._epoll.modify(fd, mask)
 
     def remove(self, fd: int) -> None:
-        """Watch `fd` no more; to be called before it is closed."""
+        """Watch `fd` no more, which is closed right after: that takes it out of the epoll."""
         del self._watched[fd]
-        self._epoll.unregister(fd)
         if not self._watched:
             self.reactor.removeReader(self)
 
@@ -293,5 +292,6 @@ class Acceptor:
         """Accept no more."""
         if self._resting is not None:
             self._resting.cancel()
+        self._lane.change(self._listener.fileno(), 0)  # the port's own descriptor keeps the socket in the epoll
         self._lane.remove(self._listener.fileno())
         self._listener.close()

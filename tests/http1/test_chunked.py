@@ -44,7 +44,7 @@ GOOD = [
     (b"3\r\nabc\r\n0\r\n\r\n", b"abc"),
     (b"0003\r\nabc\r\nA\r\n\r\n\r\n\r\n0123\r\n0\r\n\r\n", b"abc\r\n\r\n\r\n0123"),
     (b"a;x=y\r\n0123456789\r\n0;z\r\n\r\n", b"0123456789"),
-    (b"1 \t;x=\"\xff\"\r\na\r\n0\t\r\n\r\n", b"a"),
+    (b'1 \t;x="\xff"\r\na\r\n0\t\r\n\r\n', b"a"),
     (b"1\r\na\r\n0\r\nDigest: x\r\nY:\r\n\r\n", b"a"),
 ]
 

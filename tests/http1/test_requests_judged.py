@@ -169,7 +169,14 @@ def good(draw):
 
 
 NASTY = [b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b"\r\n\r\n", b"\x80", b"\x7f", b"0", b"5", b";", b"-"]
-NASTY += [b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"HTTP/1.0", b"HTTP/2.0", b"Host: y\r\n", b"0\r\n\r\n"]
+NASTY += [
+    b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"HTTP/1.0",
+    b"HTTP/2.0",
+    b"Host: y\r\n",
+    b"0\r\n\r\n",
+]
 
 
 @st.composite

@@ -80,7 +80,9 @@ def some(letters, **sizes):
 
 
 VALUE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
-OTHER = st.tuples(some(b"!#$%&'*+-.^_`|~09AZaz", min_size=1, max_size=8).map(lambda n: b"X" + n), some(VALUE, max_size=20))
+OTHER = st.tuples(
+    some(b"!#$%&'*+-.^_`|~09AZaz", min_size=1, max_size=8).map(lambda n: b"X" + n), some(VALUE, max_size=20)
+)
 COMMON = st.sampled_from(
     [(b"Server", b"CouchDB"), (b"ETag", b'"1-x"'), (b"set-cookie", b"a=b"), (b"Connection", b"keep-alive")]
 )
@@ -108,8 +110,28 @@ def good(draw, statuses=(200, 201, 206, 204, 304, 401, 404, 500), interims=2):
     return INTERIM * draw(st.integers(0, interims)) + b"\r\n".join([*lines, b"", wire]), body, wire
 
 
-NASTY = [b"\r\n", b"\n", b"\r", b"\0", b" ", b":", b"\r\n\r\n", b"\x80", b"0", b"5", b"HTTP/1.0", b"HTTP/1.1 200 OK\r\n"]
-NASTY += [b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"0\r\n\r\n", b"100", b"204"]
+NASTY = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b" ",
+    b":",
+    b"\r\n\r\n",
+    b"\x80",
+    b"0",
+    b"5",
+    b"HTTP/1.0",
+    b"HTTP/1.1 200 OK\r\n",
+]
+NASTY += [
+    b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close\r\n",
+    b"0\r\n\r\n",
+    b"100",
+    b"204",
+]
 
 
 @st.composite

@@ -238,7 +238,9 @@ class Upstream:
         return not select.select([self._listener], [], [], 0)[0]
 
     def settle(self):
-        """Close what was taken, and wait until the gate has seen it, so that its pool is empty."""
+        """Close all connections, and wait until the gate has seen it, so that its pool is empty."""
+        while not self.untouched:
+            self.accept()
         for peer in self._peers:
             if peer.sock.fileno() >= 0:
                 try:

@@ -1,4 +1,4 @@
-"""A tree of ordinary `twisted.web` Resources, for `test_stock.py`: nothing in it knows of couchgate but `lean` and `no`."""
+"""A tree of ordinary `twisted.web` Resources, for `test_stock.py`."""
 
 import json
 from pathlib import Path
@@ -162,7 +162,7 @@ class Flood:
     def __init__(self, request):
         self.request = request
         self.going = True
-        request.registerProducer(self, True)
+        request.registerProducer(self, streaming=True)
         self.go()
 
     def go(self):
@@ -205,7 +205,7 @@ class BadProducer:
 
 
 def bad_producer(request):
-    request.registerProducer(BadProducer(request, request.args.get(b"first")), False)
+    request.registerProducer(BadProducer(request, request.args.get(b"first")), streaming=False)
     return NOT_DONE_YET
 
 

@@ -137,7 +137,7 @@ def test_too_many_feeds_of_one_person_are_429(gate, upstream, mode):
     answer = gate.client("GET", target, mode=mode).message()
     assert (answer.status, json.loads(answer.body)["error"]) == (429, "too_many_requests")
     bob = gate.client("GET", target, token=gate.token(sub="bob"), mode=mode)
-    upstream.exchange(HELLO)
+    upstream.exchange(HELLO.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
     assert bob.message().status == 200
     clients[0].close()
     assert peers[0].ending(1)[1] == b""
