@@ -60,10 +60,18 @@ def _second(second: int) -> str:
 
 
 class AccessLog:
-    """Writes to `stream`. `later` runs a function in the next turn of the loop; `wall` gives seconds since the epoch."""
+    """Writes to `stream`.
+
+    `later` runs a function in the next turn of the loop, `wall` gives seconds since the epoch, `failed` takes a
+    sentence when the log cannot be written.
+    """
 
     def __init__(
-        self, stream: IO[str], later: Callable[[Callable[[], None]], object], wall: Callable[[], float], failed: Callable[[str], None]
+        self,
+        stream: IO[str],
+        later: Callable[[Callable[[], None]], object],
+        wall: Callable[[], float],
+        failed: Callable[[str], None],
     ) -> None:
         self._stream = stream
         self._later = later

@@ -22,6 +22,7 @@ from couchgate.core.identity import (
     JwtIntroduction,
     NoIntroduction,
     ProxyIntroduction,
+    basic_line,
 )
 from couchgate.core.policy import Policy
 from couchgate.core.principal import Principal
@@ -96,9 +97,7 @@ class GateService(MultiService):
         super().__init__()
         self.settings = settings
         self._reactor = reactor
-        self.keyring = KeyRing(
-            {issuer.rules.id: key_source(issuer, reactor) for issuer in settings.issuers}, reactor
-        )
+        self.keyring = KeyRing({issuer.rules.id: key_source(issuer, reactor) for issuer in settings.issuers}, reactor)
         self.keyring.setServiceParent(self)
         upstream = settings.upstream
         self.lane = lane_of(reactor)
@@ -110,9 +109,7 @@ class GateService(MultiService):
         )
         self._pool_sweep = task.LoopingCall(self.pool.sweep)
         self._pool_sweep.clock = reactor
-        self.readiness = Readiness(
-            self.keyring.missing, lambda: probe(self.pool, upstream.authority, reactor), reactor.seconds
-        )
+        self.readiness = Readiness(self.keyring.missing, self._ask_couchdb, reactor.seconds)
         self._log_stream: IO[str] | None = None
         self._gate = gate_of(settings)
         self.root = self._tree()
@@ -162,7 +159,8 @@ class GateService(MultiService):
                 )
 
     def startService(self) -> None:
-        """Fetch keys and serve."""
+        """Fetch keys and serve. A state folder that cannot be had ends the program with one sentence (SystemExit)."""
+        self._make_state_dir()  # here and not where ports are opened: by now twistd has given up root's powers
         super().startService()
         self._pool_sweep.start(POOL_SWEEP_SECONDS, now=False).addErrback(
             lambda reason: self.log.failure("The pool's sweep failed", failure=reason)
@@ -179,10 +177,30 @@ class GateService(MultiService):
             lambda reason: self.log.failure("The first look at CouchDB failed", failure=reason)
         )
 
+    def _make_state_dir(self) -> None:
+        path = self.settings.gate.state_dir
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            pass  # whoever made it has said who may see it
+        except OSError as error:
+            raise SystemExit(
+                f"couchgate: gate.state_dir names {path}, which cannot be made: {error.strerror}. "
+                "Name a folder that the gate's user may write to."
+            ) from None
+
+    def _ask_couchdb(self) -> Awaitable[str | None]:
+        upstream = self.settings.upstream
+        own = upstream.own
+        name_line = b"" if own is None else basic_line(own.username, own.password)
+        return probe(self.pool, upstream.authority, self._reactor, name_line=name_line)
+
     async def _first_look(self) -> None:
-        problem = await probe(self.pool, self.settings.upstream.authority, self._reactor)
+        problem = await self._ask_couchdb()
         if problem is not None:
-            self.log.warn("{problem} The gate serves, and answers 503 until it can be reached.", problem=problem)
+            self.log.warn(
+                "{problem} The gate serves all the same, and is not ready until that is over.", problem=problem
+            )
 
     async def _stop(self) -> None:
         self.readiness.draining = True
@@ -208,17 +226,18 @@ class GateService(MultiService):
         if where == "off":
             return None
         if where == "stdout":
-            self._log_stream = sys.__stdout__  # twistd wraps sys.stdout into its own log
+            stream: Any = sys.__stdout__  # twistd wraps sys.stdout into its own log
         else:
             try:
-                self._log_stream = open(where, "a", encoding="utf-8")  # noqa: SIM115  # closed by stopService
+                stream = open(where, "a", encoding="utf-8")  # noqa: SIM115  # closed by stopService
             except OSError as error:
                 raise SystemExit(
                     f"couchgate: the access log {where!r} cannot be written: {error.strerror}. "
                     "Name another path in [log] access, or 'off'."
                 ) from None
+        self._log_stream = stream
         return AccessLog(
-            self._log_stream,
+            stream,
             lambda flush: self._reactor.callLater(0, flush),
             time.time,
             lambda sentence: self.log.error("{sentence}", sentence=sentence),

@@ -12,7 +12,7 @@ from twisted.python import usage
 from couchgate.settings import SettingsError, load
 
 
-class Options(usage.Options, strcred.AuthOptionMixin):  # type: ignore[misc]  # both are untyped
+class Options(usage.Options, strcred.AuthOptionMixin):
     """The command line of `twistd couchgate`; a flag overrides the same key of the settings file."""
 
     synopsis = "[--config FILE] [--listen ENDPOINT] [--upstream URL] [--mode MODE]"

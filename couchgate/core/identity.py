@@ -31,6 +31,11 @@ class Introduction(Protocol):
         """The lines, each with its CRLF. `now` in seconds since the epoch."""
 
 
+def basic_line(username: str, password: str) -> bytes:
+    """The header line of basic authentication, with its CRLF (RFC 7617, in UTF-8)."""
+    return b"Authorization: Basic %b\r\n" % base64.b64encode(f"{username}:{password}".encode())
+
+
 class NoIntroduction:
     """CouchDB is told nothing (`auth = "none"`)."""
 
@@ -43,8 +48,7 @@ class BasicIntroduction:
     """One service account for all (RFC 7617)."""
 
     def __init__(self, username: str, password: str) -> None:
-        value = base64.b64encode(f"{username}:{password}".encode())
-        self._lines = b"Authorization: Basic %b\r\n" % value
+        self._lines = basic_line(username, password)
 
     def lines(self, principal: Principal, now: float) -> bytes:  # noqa: ARG002  # the interface's arguments
         """The same line for every principal."""

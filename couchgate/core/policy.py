@@ -19,9 +19,9 @@ Patterns name databases. They are expanded with the principal's own values and c
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from couchgate.core.errors import Forbidden

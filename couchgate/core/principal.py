@@ -70,6 +70,8 @@ def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
     if _UNFIT.search(claim) or claim != claim.strip():
         raise _refused("The token's user name holds characters that it may not.")
     name = rules.name_prefix + claim
+    if name.startswith(rules.reserved_prefixes):
+        raise _refused("The token's user name begins like those of another issuer.")
     if len(name.encode()) > _MAX_NAME_BYTES:
         raise _refused(f"The token's user name is longer than {_MAX_NAME_BYTES} bytes.")
     return name

@@ -51,7 +51,8 @@ class TokenRules:
 
     `id` names these rules and their key set; `issuer` is compared exactly; empty `audiences` accept any; `algorithms`
     are JWA names; `authorized_parties`, unless empty, is checked against `azp`; `leeway` is in seconds; `name_prefix`
-    is put before every user name of this issuer.
+    is put before every user name of this issuer, and none of its names may begin with one of `reserved_prefixes`, which
+    belong to other issuers.
     """
 
     id: str
@@ -62,6 +63,7 @@ class TokenRules:
     leeway: float = 30.0
     claims: ClaimNames = ClaimNames()
     name_prefix: str = ""
+    reserved_prefixes: tuple[str, ...] = ()
 
 
 class Verified(NamedTuple):

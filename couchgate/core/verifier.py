@@ -50,7 +50,7 @@ _ROCA_POWERS = {
 }
 
 
-class UnusableKeys(ValueError):  # noqa: N818 - the contract's name: it says what is wrong with the keys
+class UnusableKeys(ValueError):
     """Key material that must not be used, as one sentence for the operator; never holds the material."""
 
 

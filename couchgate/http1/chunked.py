@@ -37,7 +37,7 @@ class ChunkedReader:
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`. Raises BadRequest; what it returned before then was sound."""
-        if 2 < self._left and len(data) <= self._left - 2 and not self._line:
+        if self._left > 2 and len(data) <= self._left - 2 and not self._line:
             self._left -= len(data)  # inside a large chunk: nothing to cut
             return data
         if self._line:

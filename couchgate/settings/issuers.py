@@ -3,7 +3,8 @@
 - Algorithms are of one family, all HS or none, so that a public key is never tried as an HMAC secret.
 - A file of keys is read and parsed here, so that `check` says what the gate would stumble over.
 - No two people are ever one CouchDB user: of two issuers no prefix begins the other's. With "a" and "ab" the user "bx"
-  of the one would be the user "x" of the other; so "", which begins every prefix, is for a single issuer only.
+  of the one would be the user "x" of the other. One issuer may have "", which begins every prefix: its people must
+  then have no name that begins with another's prefix (`TokenRules.reserved_prefixes`).
 - Tables that share an `issuer` must be told apart by audience. They may share a prefix if they take the name from the
   same claim: then they have the same people.
 """
@@ -11,6 +12,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import combinations
 
 from couchgate.core.keys import KeySet, UnusableKeys
@@ -34,7 +36,11 @@ def read_issuers(tables: tuple[Table, ...]) -> tuple[IssuerSettings, ...]:
     issuers = tuple(_read_issuer(table) for table in tables)
     for (first_table, first), (table, second) in combinations(zip(tables, issuers, strict=True), 2):
         _check_together(table, first_table, first.rules, second.rules)
-    return issuers
+    reserved = tuple(sorted({issuer.rules.name_prefix for issuer in issuers} - {""}))
+    return tuple(
+        each if each.rules.name_prefix else replace(each, rules=replace(each.rules, reserved_prefixes=reserved))
+        for each in issuers
+    )
 
 
 def _read_issuer(table: Table) -> IssuerSettings:
@@ -130,9 +136,11 @@ def _check_together(table: Table, other: Table, first: TokenRules, second: Token
             )
         if (first.name_prefix, first.claims.name) == (second.name_prefix, second.claims.name):
             return  # the same people under the same names
-    if first.name_prefix.startswith(second.name_prefix) or second.name_prefix.startswith(first.name_prefix):
+    short, long = sorted((first.name_prefix, second.name_prefix), key=len)
+    if long.startswith(short) and (short or not long):  # one "" is what `reserved_prefixes` are for
         raise table.error(
             "name_prefix",
             f"and {other.name}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must not begin "
-            'with each other, nor be "", so that no two people are one CouchDB user; write two such as "a:" and "b:"',
+            'with each other, nor both be "", so that no two people are one CouchDB user; write two such as "a:" and '
+            '"b:"',
         )

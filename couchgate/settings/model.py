@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from couchgate.core.limits import Limits as Limits  # settings hand them out with the rest
 from couchgate.core.policy import Rule
 from couchgate.core.token import TokenRules
 
@@ -89,19 +90,6 @@ class CorsSettings:
 
     origins: tuple[str, ...] = ()
     private_network: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`[limits]`: sizes in bytes, times in seconds. `connections` counts clients, `feeds` open feeds per principal."""
-
-    head_bytes: int = 32768
-    header_count: int = 100
-    body_bytes: int = 4294967296
-    head_seconds: float = 10.0
-    idle_seconds: float = 75.0
-    connections: int = 10000
-    feeds: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""Asks whether CouchDB answers, over the same pool as real requests."""
+"""Asks whether CouchDB answers, over the same pool as real requests.
+
+Any answer below 500 will do: a CouchDB that lets nobody in without a name says 401 and is alive. When the gate has a
+name of its own for such calls (`[upstream.own]`), CouchDB must know it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ from couchgate.upstream.pool import UpstreamPool
 class Probe:
     """One `GET /`, as an exchange. `answer` fires with None if CouchDB answered, else with a sentence."""
 
-    def __init__(self, pool: UpstreamPool, head: bytes) -> None:
+    def __init__(self, pool: UpstreamPool, head: bytes, *, named: bool) -> None:
         self._head = head
+        self._named = named
         self._connection: UpstreamConnection | None = None
         self._status = 0
         self._connecting: defer.Deferred[None] | None = None
@@ -44,8 +49,14 @@ class Probe:
 
     def response_data(self, data: bytes, *, done: bool) -> None:  # noqa: ARG002  # the words do not matter
         """CouchDB goes on answering."""
-        if done:
-            self._tell(None if self._status < 500 else f"CouchDB answers with status {self._status}.")
+        if not done:
+            return
+        if self._status >= 500:
+            self._tell(f"CouchDB answers with status {self._status}.")
+        elif self._named and self._status in (401, 403):
+            self._tell("CouchDB refuses the name and password of [upstream.own].")
+        else:
+            self._tell(None)
 
     def upstream_failed(self, error: GateError, *, stale: bool) -> None:  # noqa: ARG002  # never stale: it is fresh
         """CouchDB does not answer."""
@@ -55,10 +66,15 @@ class Probe:
         """Nothing more is sent."""
 
 
-async def probe(pool: UpstreamPool, authority: str, clock: object, seconds: float = 2.0) -> str | None:
-    """None if CouchDB answers `GET /` within `seconds`, else one sentence."""
-    head = b"GET / HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % authority.encode("ascii")
-    asked = Probe(pool, head).answer
+async def probe(
+    pool: UpstreamPool, authority: str, clock: object, *, name_line: bytes = b"", seconds: float = 2.0
+) -> str | None:
+    """None if CouchDB answers `GET /` within `seconds`, else one sentence.
+
+    `name_line` is the header line that names the gate, with its CRLF, or empty.
+    """
+    head = b"GET / HTTP/1.1\r\nHost: %b\r\n%bConnection: close\r\n\r\n" % (authority.encode("ascii"), name_line)
+    asked = Probe(pool, head, named=bool(name_line)).answer
     asked.addTimeout(seconds, clock)  # type: ignore[arg-type]  # an IReactorTime
     try:
         return await asked

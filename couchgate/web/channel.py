@@ -117,7 +117,7 @@ class GateChannel:
         except GateError as error:
             request.lines = request.lines or site.gate.cors_lines(head.fields)
             request.refuse(error)
-        except Exception:  # fail closed: whatever went wrong, nothing more is done for this request
+        except Exception:  # noqa: BLE001  # fail closed: nothing more is done for this request
             self.fault(request, Failure())
 
     def serves(self, request: ClientRequest) -> bool:
@@ -182,7 +182,7 @@ class GateChannel:
         try:
             piece = body.feed(data)
             if body.size > self.site.limits.body_bytes:
-                raise BodyTooLarge(f"The body is longer than {self.site.limits.body_bytes} bytes.")  # noqa: TRY301
+                raise BodyTooLarge(f"The body is longer than {self.site.limits.body_bytes} bytes.")
         except GateError as error:
             self._reading_body = False
             sink.body_failed(error)
@@ -195,7 +195,7 @@ class GateChannel:
                 self._reading_body = False
                 self._buffer = body.rest
                 sink.body_done()
-        except Exception:  # fail closed, as in _start
+        except Exception:  # noqa: BLE001  # fail closed, as in _start
             self.fault(request, Failure())
 
     def pause(self) -> None:

@@ -250,9 +250,8 @@ class Relay:
         self._end_upstream()
 
     def time_out(self) -> None:
-        """CouchDB has not begun to answer in time. (A feed that is ended instead is asked for again at once.)"""
+        """CouchDB has not begun to answer in time. A feed waits on: without news CouchDB sends not even a head."""
         if self._follower is not None:
-            self.end()
             return
         self._end_upstream()
         self._request.refuse(GatewayTimeout("CouchDB took the request and did not answer in time."))

@@ -68,10 +68,10 @@ class ReverseProxyResource(Resource):
 
     def _decide(self, request: ClientRequest, *, asked: bool) -> None:
         door, channel = self._door, request.channel
-        verdict = door.gate.decide(
-            request.head, request.target, channel.peer, door.facts, request.started, asked=asked
-        )
-        if type(verdict) is NeedKeys:
+        target = request.target
+        assert target is not None  # noqa: S101  # for the type checker: the site has set it
+        verdict = door.gate.decide(request.head, target, channel.peer, door.facts, request.started, asked=asked)
+        if isinstance(verdict, NeedKeys):
             door.once_more(request, verdict, lambda: self._decide(request, asked=True))
             return
         request.principal = verdict.principal.name

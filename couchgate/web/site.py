@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 
 from couchgate.core.gate import Gate
+from couchgate.core.limits import Limits
 from couchgate.core.message import Peer
 from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
@@ -28,25 +29,6 @@ from couchgate.wire.transport import TransportWire
 
 SWEEP_SECONDS = 0.5
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-
-
-class Limits(Protocol):
-    """The part of the settings' limits that connections obey."""
-
-    @property
-    def head_bytes(self) -> int: ...
-    @property
-    def header_count(self) -> int: ...
-    @property
-    def body_bytes(self) -> int: ...
-    @property
-    def head_seconds(self) -> float: ...
-    @property
-    def idle_seconds(self) -> float: ...
-    @property
-    def connections(self) -> int: ...
-    @property
-    def feeds(self) -> int: ...
 
 
 class Feed(Protocol):
@@ -110,15 +92,11 @@ class GateSite(protocol.Factory):
             self._sweeping.start(SWEEP_SECONDS).addErrback(self._sweep_failed)
         super().doStart()
 
-    def doStop(self) -> None:
-        """No port listens any more; connections may still be open, so the sweep goes on until the drain is over."""
-        super().doStop()
-
     @staticmethod
     def _sweep_failed(reason: Any) -> None:
         GateChannel.log.failure("The sweep failed: time limits are no longer kept", failure=reason)
 
-    def buildProtocol(self, addr: IAddress) -> TransportWire:
+    def buildProtocol(self, addr: IAddress | None) -> TransportWire:
         """A client has connected from `addr`, by a Twisted transport."""
         address = getattr(addr, "host", "") or ""
 
@@ -172,8 +150,13 @@ class GateSite(protocol.Factory):
         empty: defer.Deferred[None] = defer.Deferred()
         if self._channels:
             self._empty = empty
-            late = self._clock.callLater(seconds, self._cut)  # type: ignore[attr-defined]  # IReactorTime has it
-            empty.addBoth(lambda result: (late.cancel() if late.active() else None, result)[1])
+            late = self._clock.callLater(seconds, self._cut)
+
+            def in_time(result: None) -> None:
+                if late.active():
+                    late.cancel()
+
+            empty.addCallback(in_time)
         else:
             empty.callback(None)
         return empty.addCallback(self._stop_sweeping)
@@ -182,7 +165,7 @@ class GateSite(protocol.Factory):
         for channel in list(self._channels):
             channel.abort()
 
-    def _stop_sweeping(self, result: None) -> None:
+    def _stop_sweeping(self, _: None) -> None:
         if self._sweeping.running:
             self._sweeping.stop()
 
@@ -246,7 +229,8 @@ class GateSite(protocol.Factory):
 
     def leaves_by_closing(self, request: ClientRequest) -> bool:
         """Whether a client that closes its sending side has left: an answer without an end would wait for ever."""
-        return request.sink in self._feeds or isinstance(request.sink, StockChannel)
+        sink: Any = request.sink
+        return sink in self._feeds or isinstance(sink, StockChannel)
 
     @property
     def feeds(self) -> int:

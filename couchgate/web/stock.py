@@ -165,6 +165,9 @@ class StockChannel:
         except Exception:  # noqa: BLE001  # a Resource's fault is answered, whatever it is
             self.failed(Failure())
 
+    def time_out(self) -> None:
+        """A Resource answers when it will, as under Twisted's own server."""
+
     def client_gone(self) -> None:
         """The client has left, or has its answer from somebody else: tell the Resource."""
         request = self._request

@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
@@ -234,10 +235,8 @@ class SocketWire:
     def abort(self) -> None:
         """Cut at once (RST)."""
         if self._socket is not None:
-            try:
+            with suppress(OSError):  # it is broken already
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-            except OSError:
-                pass  # it is broken already
             self._lose(clean=False)
 
     def _lose(self, *, clean: bool) -> None:
@@ -258,7 +257,7 @@ class Acceptor:
         self._listener = listener
         self._accepted = accepted
         self._resting: Any = None
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003  # the socket's own signature
         lane.add(listener.fileno(), self)
 
     def readable(self) -> None:
@@ -271,11 +270,12 @@ class Acceptor:
             except OSError as error:
                 if error.errno == errno.ECONNABORTED:
                     continue
-                self._lane.log.error("No connection can be accepted for a moment: {error}", error=error)
+                sentence = "No connection can be accepted for a moment: {error}"
+                self._lane.log.warn(sentence, error=error)  # noqa: G010  # Twisted's logger has no `warning`
                 self._lane.change(self._listener.fileno(), 0)
                 self._resting = self._lane.reactor.callLater(REST, self._go_on)
                 return
-            sock.setblocking(False)
+            sock.setblocking(False)  # noqa: FBT003  # the socket's own signature
             self._accepted(sock, address)
 
     def _go_on(self) -> None:

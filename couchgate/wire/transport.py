@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import protocol
@@ -29,13 +30,12 @@ class TransportWire(protocol.Protocol):
 
     def connectionMade(self) -> None:
         """The transport is there."""
-        self._carrier = carrier = self.transport
+        carrier: Any = self.transport
+        self._carrier = carrier
         self.secure = bool(ISSLTransport.providedBy(carrier))
         if ITCPTransport.providedBy(carrier):
-            try:
+            with suppress(OSError):  # a Unix socket calls itself TCP
                 carrier.setTcpNoDelay(True)
-            except OSError:
-                pass  # a Unix socket calls itself TCP
         carrier.registerProducer(self, True)  # noqa: FBT003  # Twisted's signature: streaming
         self._owner = self._owner_of(self)
 

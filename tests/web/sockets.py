@@ -76,6 +76,7 @@ class Stream:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.buffer = b""
+        self._ends = [b"0100007F:%04X" % name[1] for name in (sock.getpeername(), sock.getsockname())]
 
     def send(self, *data):
         self.sock.sendall(b"".join(data))
@@ -162,6 +163,20 @@ class Stream:
         """How many bytes the other side's kernel has not taken yet: a reset would destroy them."""
         return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4))[0]
 
+    def taken(self):
+        """Whether the gate has read everything that was sent (Linux). Fails if it has let go of the connection."""
+        row = self._gates_row()
+        assert row is not None
+        return not self.unacknowledged() and row[4].endswith(b":00000000")
+
+    def gone(self):
+        """Whether the gate has let go of the connection (Linux)."""
+        return self._gates_row() is None
+
+    def _gates_row(self):
+        rows = [line.split() for line in Path("/proc/net/tcp").read_bytes().splitlines()]
+        return next((row for row in rows if row[1:3] == self._ends), None)
+
     def quiet(self):
         """Whether nothing at all has come, now."""
         return not self.buffer and not select.select([self.sock], [], [], 0)[0]
@@ -187,15 +202,6 @@ class Client(Stream):
         sock.settimeout(PATIENCE)
         sock.connect(("127.0.0.1", port))
         super().__init__(sock)
-
-    def taken(self):
-        """Whether the gate has read everything that was sent (Linux)."""
-        ends = [b"0100007F:%04X" % sock[1] for sock in (self.sock.getpeername(), self.sock.getsockname())]
-        for line in Path("/proc/net/tcp").read_bytes().splitlines():
-            columns = line.split()
-            if columns[1:3] == ends:
-                return not self.unacknowledged() and columns[4].endswith(b":00000000")
-        raise AssertionError("the gate has closed the connection")
 
     def answer(self, method="GET"):
         """The next response to a request with `method`."""
