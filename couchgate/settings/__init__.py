@@ -1,11 +1,11 @@
 """The settings file, judged once: TOML in, one frozen `Settings` out, or one sentence that says what is wrong."""
 
+from couchgate.core.limits import Limits
 from couchgate.settings.load import load, load_issuers
 from couchgate.settings.model import (
     CorsSettings,
     GateSettings,
     IssuerSettings,
-    Limits,
     ListenerSettings,
     OwnSettings,
     Settings,

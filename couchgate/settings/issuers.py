@@ -32,8 +32,8 @@ _LONGEST_PREFIX = 64
 
 
 def read_issuers(tables: tuple[Table, ...]) -> tuple[IssuerSettings, ...]:
-    """Every table, each valid by itself and all of them together."""
-    issuers = tuple(_read_issuer(table) for table in tables)
+    """Every table, each valid by itself and all of them together. They may come from several files."""
+    issuers = tuple(_read_issuer(table, _place(table, tables[0])) for table in tables)
     for (first_table, first), (table, second) in combinations(zip(tables, issuers, strict=True), 2):
         _check_together(table, first_table, first.rules, second.rules)
     reserved = tuple(sorted({issuer.rules.name_prefix for issuer in issuers} - {""}))
@@ -43,7 +43,13 @@ def read_issuers(tables: tuple[Table, ...]) -> tuple[IssuerSettings, ...]:
     )
 
 
-def _read_issuer(table: Table) -> IssuerSettings:
+def _place(table: Table, beside: Table) -> str:
+    """How `table` is called next to `beside`: by its file, too, if that is another."""
+    here = table.document is beside.document
+    return table.name if here else f"{table.document.path}: {table.name}"
+
+
+def _read_issuer(table: Table, name: str) -> IssuerSettings:
     issuer = table.text("issuer")
     audiences = frozenset(table.texts("audiences"))
     if not audiences:
@@ -51,7 +57,7 @@ def _read_issuer(table: Table) -> IssuerSettings:
     algorithms = _algorithms(table)
     claims = table.table("claims", CLAIM_KEYS)
     rules = TokenRules(
-        id=table.name,
+        id=name,
         issuer=issuer,
         audiences=audiences,
         algorithms=algorithms,
@@ -132,7 +138,8 @@ def _check_together(table: Table, other: Table, first: TokenRules, second: Token
     if first.issuer == second.issuer:
         if not first.audiences or not second.audiences or first.audiences & second.audiences:
             raise table.error(
-                "audiences", f"must not be empty and must differ from {other.name}.audiences: both have the same issuer"
+                "audiences",
+                f"must not be empty and must differ from {_place(other, table)}.audiences: both have the same issuer",
             )
         if (first.name_prefix, first.claims.name) == (second.name_prefix, second.claims.name):
             return  # the same people under the same names
@@ -140,7 +147,7 @@ def _check_together(table: Table, other: Table, first: TokenRules, second: Token
     if long.startswith(short) and (short or not long):  # one "" is what `reserved_prefixes` are for
         raise table.error(
             "name_prefix",
-            f"and {other.name}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must not begin "
+            f"and {_place(other, table)}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must not begin "
             'with each other, nor both be "", so that no two people are one CouchDB user; write two such as "a:" and '
             '"b:"',
         )

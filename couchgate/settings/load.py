@@ -9,15 +9,16 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from couchgate.core.cors import Cors
+from couchgate.core.limits import Limits
 from couchgate.settings.files import MOST_BYTES, read_bounded, refusal
 from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, NO_ADMINISTRATORS, read_gate
 from couchgate.settings.issuers import CLAIM_KEYS, ISSUER_KEYS, read_issuers
-from couchgate.settings.model import CorsSettings, IssuerSettings, Limits, Settings, SettingsError
+from couchgate.settings.model import CorsSettings, IssuerSettings, Settings, SettingsError
 from couchgate.settings.reader import Document, Table, clause
 from couchgate.settings.rules import RULE_KEYS, read_rules
 from couchgate.settings.upstream import OWN_KEYS, UPSTREAM_KEYS, read_upstream
@@ -43,19 +44,19 @@ _MOST_SECONDS = 86400
 _TOML_PLACE = re.compile(r"(.*) \(at (line \d+, column \d+|end of document)\)", re.DOTALL)
 
 
-def load(path: Path, overrides: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path, overrides: Mapping[str, str] | None = None, issuer_files: Sequence[Path] = ()) -> Settings:
     """The settings in the TOML file `path`.
 
     `overrides` are flags: dotted key to text, such as `{"gate.mode": "close"}`; a list is separated by commas.
+    `issuer_files` add an issuer each (see `load_issuer`), which is judged together with those of the settings file.
     Secret and key files are read now, and nothing is written, resolved or connected. Raises `SettingsError`.
     """
-    overrides = overrides or {}
-    return _read(path, overrides, _parse(Document(path, overrides)))
+    document = Document(path, overrides or {})
+    return _read(document, _parse(document), [Document(file, {}) for file in issuer_files])
 
 
-def _read(path: Path, overrides: Mapping[str, str], data: dict[str, Any]) -> Settings:
-    """The settings that the parsed file `data` holds."""
-    document = Document(path, overrides)
+def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) -> Settings:
+    """The settings that the parsed file `data` holds, with the issuers in `more`."""
     for flag in document.overrides:
         if flag not in _FLAGS:
             near = difflib.get_close_matches(flag, _FLAGS, n=1)
@@ -65,6 +66,8 @@ def _read(path: Path, overrides: Mapping[str, str], data: dict[str, Any]) -> Set
     gate = read_gate(top.table("gate", KEYS["gate"]))
     upstream = read_upstream(top.table("upstream", KEYS["upstream"]))
     tables = top.tables("issuers", KEYS["issuers"])
+    for issuer_file in more:
+        tables += (_issuer_table(issuer_file),)
     if not tables:
         raise top.error("issuers", "is missing; write at least one [[issuers]] table, or no token is ever valid")
     issuers = read_issuers(tables)
@@ -78,19 +81,25 @@ def _read(path: Path, overrides: Mapping[str, str], data: dict[str, Any]) -> Set
     if admin_role:
         admin.warn("role", NO_ADMINISTRATORS)
     access_log = _access_log(top.table("log", KEYS["log"]))
-    return Settings(
-        path, gate, upstream, issuers, cors, rules, limits, admin_role, access_log, tuple(document.warnings)
-    )
+    warnings = tuple(warning for each in (document, *more) for warning in each.warnings)
+    return Settings(document.path, gate, upstream, issuers, cors, rules, limits, admin_role, access_log, warnings)
 
 
-def load_issuers(path: Path) -> tuple[IssuerSettings, ...]:
-    """The `[[issuers]]` tables of a TOML file that holds nothing else, as `--auth jwt:PATH` takes it.
+def load_issuer(path: Path) -> IssuerSettings:
+    """The issuer in a TOML file with one `[[issuers]]` table and nothing else, as `--auth jwt:PATH` takes it.
 
     Raises `SettingsError`.
     """
-    document = Document(path, {})
+    (issuer,) = read_issuers((_issuer_table(Document(path, {})),))
+    return issuer
+
+
+def _issuer_table(document: Document) -> Table:
     top = Table(document, "", _parse(document), ("issuers",))
-    return read_issuers(top.tables("issuers", KEYS["issuers"]))
+    tables = top.tables("issuers", KEYS["issuers"])
+    if len(tables) != 1:
+        raise top.error("issuers", f"must be one [[issuers]] table, not {len(tables)}; write a file for each issuer")
+    return tables[0]
 
 
 def _parse(document: Document) -> dict[str, Any]:

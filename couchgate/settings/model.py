@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from couchgate.core.limits import Limits as Limits  # settings hand them out with the rest
+from couchgate.core.limits import Limits
 from couchgate.core.policy import Rule
 from couchgate.core.token import TokenRules
 

@@ -152,7 +152,7 @@ class GateSite(protocol.Factory):
             self._empty = empty
             late = self._clock.callLater(seconds, self._cut)
 
-            def in_time(result: None) -> None:
+            def in_time(_: None) -> None:
                 if late.active():
                     late.cancel()
 

@@ -47,7 +47,7 @@ class StockSite(Site):
     """What stock requests of one listener share: sessions, and the memory that their bodies may take."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        super().__init__(Resource(), reactor=clock)  # type: ignore[no-untyped-call]  # Twisted's
+        super().__init__(Resource(), reactor=clock)
         self.clock: Any = clock
         self.held = 0
 
@@ -73,7 +73,7 @@ class StockRequest(Request):
 
     def __init__(self, channel: StockChannel) -> None:
         self.gate_channel = channel
-        super().__init__(channel)  # type: ignore[no-untyped-call]  # Twisted's
+        super().__init__(channel)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer 500, or what a GateError says."""

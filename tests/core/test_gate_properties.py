@@ -115,7 +115,7 @@ def heads(draw, people):
     return data
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.data())
 def test_only_refusals_leave_a_decision_and_only_the_tokens_person_enters(world, people, data):
     """Whatever a head holds, it is a GateError, or it is forwarded for the one valid token in the one right place."""

@@ -11,7 +11,7 @@ from couchgate.core.principal import Principal, principal_of
 from couchgate.core.token import ClaimNames, TokenRules
 
 
-def rules(prefix="", **names):
+def rules(prefix="", reserved=(), **names):
     return TokenRules(
         "r",
         "https://id.example.com/",
@@ -19,6 +19,7 @@ def rules(prefix="", **names):
         frozenset({"RS256"}),
         claims=ClaimNames(**names),
         name_prefix=prefix,
+        reserved_prefixes=reserved,
     )
 
 
@@ -112,6 +113,20 @@ def test_prefix_mends_nothing(name):
     """A name that is refused by itself is refused with a prefix too."""
     with pytest.raises(Unauthorized):
         principal_of({"sub": name}, rules(prefix="corp/"))
+
+
+@pytest.mark.parametrize("name", ["b:", "b:alice", "corp/alice", "corp/"])
+def test_reserved_prefix_refused(name):
+    """A name that begins like those of another issuer is a 401."""
+    with pytest.raises(Unauthorized) as caught:
+        principal_of({"sub": name}, rules(reserved=("b:", "corp/")))
+    assert caught.value.code == "token_claims"
+
+
+@pytest.mark.parametrize("name", ["b", "B:alice", "alice@b:", "corp"])
+def test_reserved_prefix_elsewhere(name):
+    """Another issuer's prefix counts at the beginning only, in its own case, and whole."""
+    assert principal_of({"sub": name}, rules(reserved=("b:", "corp/"))).name == name
 
 
 @pytest.mark.parametrize("roles", ["editor", 7, {"editor": True}, ["a", 7], ["a", None], [["a"]], False])
