@@ -60,7 +60,10 @@ class UpstreamConnection:
         self._reader = ResponseReader(method)
         self._sent = complete
         self.used += 1
-        return self.wire.write(data)
+        if self.wire.write(data):
+            self.pending_since = 0.0  # the kernel took it, so the connection stands
+            return True
+        return False
 
     def send(self, data: bytes, *, complete: bool = False) -> bool:
         """Send more of the body. `complete`: that was the end of it. False: wait for `drained`."""

@@ -17,6 +17,7 @@ from tests.web.sockets import PATIENCE, Client, Upstream, eventually
 
 CHECKOUT = Path(__file__).parent.parent.parent
 TWISTD = "from twisted.scripts.twistd import run; run()"
+ACTIVATED = "import os, sys; os.dup2(int(sys.argv.pop()), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
 ORIGIN = b"https://app.example.com"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
 HELLO = OK + b'{"ok":true}'
@@ -24,7 +25,7 @@ _LISTENS = re.compile(r"couchgate listens on IPv4Address\(type='TCP', host='127.
 _SETTINGS = """
 [gate]
 listeners = [
-    {{ endpoint = "tcp:0:interface=127.0.0.1:backlog=200", mode = "keepalive" }},
+    {{ endpoint = "{endpoint}", mode = "keepalive" }},
     {{ endpoint = "tcp:0:interface=127.0.0.1:backlog=201", mode = "close" }},
 ]
 drain_seconds = {drain_seconds}
@@ -62,7 +63,10 @@ access = "{access}"
 
 
 class LiveGate:
-    """A running gate. `port` serves in mode keepalive, `close_port` in mode close."""
+    """A running gate. `port` serves in mode keepalive, `close_port` in mode close.
+
+    `listener` is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class LiveGate:
         keys="key.pem",
         access="access.log",
         more_upstream="",
+        listener=None,
         command=(),
         env=None,
     ):
@@ -92,12 +97,16 @@ class LiveGate:
                 keys=keys,
                 access=access,
                 more_upstream=more_upstream,
+                endpoint="tcp:0:interface=127.0.0.1" if listener is None else "systemd:domain=INET:index=0",
             )
         )
         self._log = self.directory / "gate.log"
+        program = [*command, sys.executable, "-c", TWISTD if listener is None else ACTIVATED + TWISTD]
+        inherited = [] if listener is None else [listener.fileno()]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, sys.executable, "-c", TWISTD, "-n", "--pidfile=", "couchgate", "--config", settings],
+                [*program, "-n", "--pidfile=", "couchgate", "--config", settings, *map(str, inherited)],
+                pass_fds=inherited,
                 cwd=self.directory,
                 stdout=log,
                 stderr=log,
