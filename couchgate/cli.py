@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from couchgate.core import gate
 from couchgate.core.errors import GateError
 from couchgate.core.keys import KeySet, UnusableKeys
 from couchgate.core.principal import principal_of
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     prose = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("couchgate", description=_ABOUT, formatter_class=prose)
-    parser.add_argument("--version", action="version", version=f"couchgate {version('couchgate')}")
+    parser.add_argument("--version", action="version", version=f"couchgate {version('couchgate')} ({_kind()})")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     trial = commands.add_parser(
@@ -150,6 +151,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--kid", metavar="TEXT", help="the key's id, where the issuer's JWKS has one")
     token.set_defaults(run=_token)
     return parser
+
+
+def _kind() -> str:
+    """Whether the modules on the way of a request are compiled (hatch_build.py)."""
+    return "pure Python" if gate.__file__.endswith(".py") else "compiled"
 
 
 def _check(args: argparse.Namespace) -> int:

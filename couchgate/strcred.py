@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,8 @@ URL is asked again for a key that is not known yet.
 Optional are authorized_parties, leeway, name_prefix and [issuers.claims].
 The avatar is named by the claim "sub", or by the claim that name = "..." in
 [issuers.claims] says. The application must hand in the token as a credential
-that provides couchgate.checkers.IToken; couchgate itself does.
+that provides couchgate.checkers.IToken. couchgate itself adds the issuer to
+those of its settings file, which then may have none.
 
 Example:  --auth jwt:/etc/my-service/issuer.toml
 """
@@ -69,29 +70,27 @@ class JWTCheckerFactory:
     def generateChecker(self, argstring: str) -> TokenChecker:
         """The checker for the file at `argstring`. Raises InvalidAuthArgumentString with one sentence."""
         from couchgate.checkers import TokenChecker  # noqa: PLC0415 - see the module
-        from couchgate.settings import SettingsError, load_issuers  # noqa: PLC0415 - see the module
+        from couchgate.settings import SettingsError, load_issuer  # noqa: PLC0415 - see the module
 
         if not argstring:
             raise InvalidAuthArgumentString("--auth jwt needs a path, as in --auth jwt:issuer.toml")
         try:
-            issuers = load_issuers(Path(argstring))
+            issuer = load_issuer(Path(argstring))
         except SettingsError as error:
             raise InvalidAuthArgumentString(str(error)) from error
-        if len(issuers) != 1:
-            raise InvalidAuthArgumentString(f"{argstring}: must hold one [[issuers]] table, not {len(issuers)}")
-        keys = _LateKeys(issuers)
-        return TokenChecker([issuer.rules for issuer in issuers], keys.keysets, time.time, keys.refresh)
+        keys = _LateKeys(issuer)
+        return TokenChecker([issuer.rules], keys.keysets, time.time, keys.refresh)
 
 
 class _LateKeys:
-    """The issuers' keys, loaded at the first login.
+    """The issuer's keys, loaded at the first login.
 
     strcred hands over no reactor, and options are read before one may be chosen (`twistd --reactor`). When somebody
     logs in, it runs.
     """
 
-    def __init__(self, issuers: Sequence[IssuerSettings]) -> None:
-        self._issuers = issuers
+    def __init__(self, issuer: IssuerSettings) -> None:
+        self._issuer = issuer
 
     def keysets(self) -> Mapping[str, KeySet]:
         return self._ring.keysets
@@ -106,7 +105,7 @@ class _LateKeys:
         from couchgate.facts.keyring import KeyRing  # noqa: PLC0415 - see the module
         from couchgate.facts.keyurl import key_source  # noqa: PLC0415 - see the module
 
-        ring = KeyRing({issuer.rules.id: key_source(issuer, reactor) for issuer in self._issuers}, reactor)
+        ring = KeyRing({self._issuer.rules.id: key_source(self._issuer, reactor)}, reactor)
         ring.startService()
         reactor.addSystemEventTrigger("before", "shutdown", ring.stopService)
         return ring

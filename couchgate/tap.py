@@ -9,13 +9,14 @@ from twisted.application.service import IService
 from twisted.cred import strcred
 from twisted.python import usage
 
+from couchgate.checkers import IToken
 from couchgate.settings import SettingsError, load
 
 
 class Options(usage.Options, strcred.AuthOptionMixin):
     """The command line of `twistd couchgate`; a flag overrides the same key of the settings file."""
 
-    synopsis = "[--config FILE] [--listen ENDPOINT] [--upstream URL] [--mode MODE]"
+    synopsis = "[--config FILE] [--auth jwt:FILE] [--listen ENDPOINT] [--upstream URL] [--mode MODE]"
     longdesc = "An authenticating reverse proxy in front of Apache CouchDB. Try 'couchgate demo' first."
     optParameters = [  # noqa: RUF012  # Twisted's convention
         ["config", "c", "couchgate.toml", "The settings file (TOML)."],
@@ -24,14 +25,31 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         ["upstream", "u", None, "CouchDB's URL, instead of [upstream] url."],
         ["access-log", None, None, "stdout, off or a path, instead of [log] access."],
     ]
-    supportedInterfaces = ()
+    supportedInterfaces = (IToken,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._issuer_files: list[Path] = []
+
+    def opt_auth(self, description: str) -> None:
+        """Accept tokens of one more issuer: jwt:FILE (--help-auth-type jwt explains FILE). May be given often."""
+        # Not by a checker: the gate judges tokens itself, by the rules and keys that a checker of FILE would have.
+        kind, _, file = description.partition(":")
+        if kind != "jwt":
+            raise SystemExit(
+                f"couchgate: --auth {kind!a} cannot be used yet: other checkers than jwt come with a later release; "
+                "write --auth jwt:FILE"
+            )
+        if not file:
+            raise SystemExit("couchgate: --auth jwt needs a file, as in --auth jwt:issuer.toml")
+        self._issuer_files.append(Path(file))
 
     def postOptions(self) -> None:
         """Read the settings. Wrong ones end the program with one sentence (SystemExit)."""
         flags = {"listen": "gate.listen", "mode": "gate.mode", "upstream": "upstream.url", "access-log": "log.access"}
         overrides = {key: str(self[flag]) for flag, key in flags.items() if self[flag] is not None}
         try:
-            self.settings = load(Path(self["config"]), overrides)
+            self.settings = load(Path(self["config"]), overrides, self._issuer_files)
         except SettingsError as error:
             raise SystemExit(f"couchgate: {error}") from None
 

@@ -101,8 +101,8 @@ def test_each_command_explains_itself_with_an_example(command):
 
 
 def test_it_knows_its_version():
-    """`--version` is one line with a version number."""
-    assert re.fullmatch(r"couchgate \d+\.\d+\.\d+\S*\n", couchgate("--version").stdout)
+    """`--version` is one line with a version number, and says whether the installed modules are compiled."""
+    assert re.fullmatch(r"couchgate \d+\.\d+\.\d+\S* \((compiled|pure Python)\)\n", couchgate("--version").stdout)
 
 
 def test_an_unknown_command_is_a_usage_error():

@@ -103,7 +103,7 @@ def _beginning(window: bytes) -> bytes:
     second = window.rfind(b'"', 0, max(third, 0))
     first = window.rfind(b'"', 0, max(second, 0))
     for start in (first, second, third):  # a match spans at most three quotes before its value
-        if start < 0 or window[start - 1 : start] == b"\\":
+        if start < 0 or window.endswith(b"\\", 0, start):
             continue
         begun = _BEGUN.fullmatch(window, start)
         if begun is not None:

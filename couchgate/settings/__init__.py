@@ -1,7 +1,7 @@
 """The settings file, judged once: TOML in, one frozen `Settings` out, or one sentence that says what is wrong."""
 
 from couchgate.core.limits import Limits
-from couchgate.settings.load import load, load_issuers
+from couchgate.settings.load import load, load_issuer
 from couchgate.settings.model import (
     CorsSettings,
     GateSettings,
@@ -24,5 +24,5 @@ __all__ = [
     "SettingsError",
     "UpstreamSettings",
     "load",
-    "load_issuers",
+    "load_issuer",
 ]

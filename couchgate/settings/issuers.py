@@ -147,7 +147,7 @@ def _check_together(table: Table, other: Table, first: TokenRules, second: Token
     if long.startswith(short) and (short or not long):  # one "" is what `reserved_prefixes` are for
         raise table.error(
             "name_prefix",
-            f"and {_place(other, table)}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must not begin "
-            'with each other, nor both be "", so that no two people are one CouchDB user; write two such as "a:" and '
-            '"b:"',
+            f"and {_place(other, table)}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must "
+            'not begin with each other, nor both be "", so that no two people are one CouchDB user; '
+            'write two such as "a:" and "b:"',
         )

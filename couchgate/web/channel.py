@@ -8,7 +8,7 @@ the rest is thrown away for a moment, because closing with unread bytes would se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,7 +32,7 @@ _UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
 class GateChannel:
     """The server's side of one client connection: the owner of its wire."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger()
     _buffer = b""
     _reading_body = False
     _taking = False

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from couchgate.web.site import GateSite
 
 HELD = 1 << 20  # bytes of a judged body before CouchDB hears of the request
-END_SECONDS = 0.75  # how long a feed may take to reach a place where it can end well
+END_SECONDS = 0.4  # how long a feed may take to reach a place where it can end well: with the sweep, a second in all
 _REPEATABLE = frozenset((b"GET", b"HEAD"))
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"COPY"))
 
@@ -50,7 +50,7 @@ class Pool(Protocol):
 class Relay:
     """A request that was decided, on its way. It is the request's `BodySink` and CouchDB's `Exchange`."""
 
-    _held: tuple[bytes, ...] = ()
+    _held: list[bytes] = []  # noqa: RUF012  # stays empty: a relay that judges has its own
     _size = 0  # bytes held
     _answering = False
     _tried = False
@@ -84,6 +84,7 @@ class Relay:
         if self._forward.judge and not self._complete:
             check_encoding(request.head.fields)
             self._judge = BodyJudge()
+            self._held = []
             request.channel.read_body(self)
         else:
             self._connect()
@@ -127,7 +128,7 @@ class Relay:
     def _take_held(self) -> bytes:
         """What of the held body may go up now: all of it once it is complete, else all but its last piece."""
         held = self._held
-        last = () if self._complete else held[-1:]
+        last = [] if self._complete else held[-1:]
         data = b"".join(held[: len(held) - len(last)])
         self._held = last
         self._size = 0
@@ -144,7 +145,7 @@ class Relay:
             except GateError as error:
                 self.body_failed(error)
                 return
-            self._held = (*self._held, data)
+            self._held.append(data)
             self._size += len(data)
             if connection is None:
                 if self._size > HELD and self._connecting is None:

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from .processes import GATE_CORE, Process, free_port, need
 from .tokens import AUDIENCE, ISSUER, Tokens
 
-_ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).parent
 CONNECTIONS = 8_000
 
@@ -43,7 +42,11 @@ class VerdictError(Exception):
 
 
 def couchgate(setting: Setting, *, access: str = "off", auth: str = "proxy") -> Gate:
-    """The gate of this project, a listener in each mode; `access` and `auth` are its settings of these names."""
+    """The gate of this project, a listener in each mode; `access` and `auth` are its settings of these names.
+
+    It is what is installed for the interpreter of this run, compiled or not: neither its path nor its folder leads to
+    the checkout.
+    """
     ports = {"keepalive": free_port(), "close": free_port()}
     listeners = "".join(
         f'[[gate.listeners]]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nmode = "{mode}"\n'
@@ -82,7 +85,6 @@ access = "{access}"
         log=setting.folder / "log",
         stdout=setting.folder / "stdout",
         cwd=setting.folder,
-        env={"PYTHONPATH": str(_ROOT)},
         ports=tuple(ports.values()),
     )
     return Gate("couchgate", process, ports)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -84,7 +85,10 @@ def _processor() -> str:
 
 
 def _versions() -> str:
-    found = [f"Python {platform.python_version()}"]
+    # Asked of another process: this one runs in the checkout, and the gate that was measured did not.
+    couchgate = [sys.executable, "-P", "-c", "from couchgate.cli import main; main(['--version'])"]
+    said = subprocess.run(couchgate, capture_output=True, text=True, check=True).stdout
+    found = [said.strip(), f"Python {platform.python_version()}"]
     for name in ("twisted", "httptools", "pyjwt", "cryptography", "fastapi", "uvicorn", "httpx"):
         try:
             found.append(f"{name} {version(name)}")

@@ -4,7 +4,8 @@
     python -m tests.bench.run --write docs/performance.md       also put it between the markers in that file
     python -m tests.bench.run --quick --only small --only close shorter rounds, some measures only
 
-Run it from the repository's root on Linux with two cores or more, in an environment with the project and its `bench`
+Run it from the repository's root on Linux with two cores or more, in an environment with the project installed (the
+installed couchgate is measured: `pip install .` compiles its hot modules, `pip install -e .` does not) and its `bench`
 dependency group (fastapi, uvicorn, httpx, httptools). From Debian it needs `apt-get install haproxy nginx gcc`, and for
 replication `nodejs npm`. Everything stays on loopback, and ends with the run. The column "others on it" says how much
 of the gate's core other processes had; where that is more than a few per cent, measure again on a quiet machine, or

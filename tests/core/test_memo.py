@@ -47,10 +47,11 @@ def test_a_memo_is_a_dict_that_may_forget(size, steps):
         elif step == "put":
             memo.put(key, number)
             model[key] = number
-            recent = [key, *(other for other in recent if other != key)]
         else:
             answer = memo[key]
             assert answer in (None, model.get(key))
-            if key in recent[:size]:  # fewer than `size` others were stored since
+            if key in recent[:size]:  # fewer than `size` others were stored or found since
                 assert answer == model[key]
+        if memo.get(key) is not None:
+            recent = [key, *(other for other in recent if other != key)]
         assert len(memo) + len(memo._old) <= 2 * size

@@ -185,7 +185,7 @@ def test_a_good_answer_is_read_to_its_end(wire, method, message):
 @settings(max_examples=200)
 @given(good(statuses=(200, 201, 404, 500), interims=0))
 def test_llhttp_agrees(message):
-    """llhttp reads a good answer as the same status, reason, fields and body."""
+    """A good answer is to llhttp, too, the same status, reason, fields and body."""
     data, body, _ = message
     answer = read(b"GET", data)
     head = answer.head

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from couchgate.settings import SettingsError, load
 from couchgate.settings.files import refusal as reason_of
 from couchgate.settings.load import KEYS, _read
+from couchgate.settings.reader import Document
 
 
 def test_a_password_in_a_url_is_not_repeated(refusal, minimal):
@@ -67,7 +68,7 @@ def test_no_secret_is_in_a_repr(settle, everything):
         ("key.pub.pem", "issuers[0].keys", 0o646, "other users of this machine may change"),
     ],
 )
-def test_a_file_that_others_reach_is_a_warning(name, key, mode, words, settle, folder, minimal):  # noqa: PLR0917 - by name
+def test_a_file_that_others_reach_is_a_warning(name, key, mode, words, settle, folder, minimal):
     """A secret that others may read, and a key that others may change, are named with what to do."""
     (folder / name).chmod(mode)
     (warning,) = settle(minimal).warnings
@@ -146,7 +147,7 @@ TOML = st.recursive(
 def test_any_values_are_settings_or_a_settings_error(data):
     """Values of any type under any known key never lead to another exception."""
     with pytest.raises(SettingsError):
-        _read(Path("/nonexistent/couchgate.toml"), {}, data)
+        _read(Document(Path("/nonexistent/couchgate.toml"), {}), data, ())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from couchgate.core.errors import Unauthorized
 from couchgate.core.principal import principal_of
-from couchgate.settings import SettingsError, load_issuers
+from couchgate.settings import SettingsError, load
 from couchgate.testing import Minter
 
 MINTER = Minter("ES256")
@@ -60,7 +60,9 @@ def test_a_single_issuer_reserves_nothing(settle, minimal):
 
 def test_two_issuers_without_a_prefix_are_refused_beside_a_third(refusal, upstream_text, issuer_text):
     """At most one issuer may have "", however many there are."""
-    text = upstream_text + issuer_text + second_issuer() + second_issuer(issuer='"https://x.example/"', name_prefix='""')
+    text = (
+        upstream_text + issuer_text + second_issuer() + second_issuer(issuer='"https://x.example/"', name_prefix='""')
+    )
     assert refusal(text).startswith("issuers[2].name_prefix and issuers[0].name_prefix ('' and '')")
 
 
@@ -72,14 +74,14 @@ def test_no_two_people_of_accepted_issuers_are_one_couchdb_user(prefixes, one, o
     """Whatever prefixes are accepted together: if both tokens are good, the two names differ."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "key.pub.pem").write_bytes(MINTER.public_pem())
-        path = Path(folder) / "issuers.toml"
+        path = Path(folder) / "couchgate.toml"
         tables = [
             second_issuer(issuer=f'"https://{i}.example.com/"', name_prefix=f'"{prefix}"')
             for i, prefix in enumerate(prefixes)
         ]
-        path.write_text("".join(tables))
+        path.write_text('[upstream]\nurl = "http://127.0.0.1:5984"\nauth = "none"\n' + "".join(tables))
         try:
-            issuers = load_issuers(path)
+            issuers = load(path).issuers
         except SettingsError:
             return
     first, second = data.draw(st.permutations(issuers))[:2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from couchgate.settings import ListenerSettings, SettingsError, load_issuers
+from couchgate.settings import ListenerSettings, SettingsError, load, load_issuer
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,15 +90,64 @@ def test_a_flag_is_judged_like_the_file(flag, value, sentence, refusal, minimal)
 # The checker's file
 
 
-def test_a_file_of_issuers_alone_gives_the_issuers(folder, issuer_text, minimal):
-    """`--auth jwt:PATH` reads a file with [[issuers]] and nothing else."""
+def test_a_file_with_an_issuer_alone_gives_the_issuer(folder, issuer_text, minimal):
+    """`--auth jwt:PATH` reads a file with one [[issuers]] table and nothing else."""
     path = folder / "issuer.toml"
     path.write_text(issuer_text)
-    (issuer,) = load_issuers(path)
-    assert issuer.rules.issuer == "https://id.example.com/"
+    assert load_issuer(path).rules.issuer == "https://id.example.com/"
     path.write_text(minimal)
     with pytest.raises(SettingsError, match="upstream is not a setting"):
-        load_issuers(path)
+        load_issuer(path)
+    path.write_text(issuer_text * 2)
+    with pytest.raises(SettingsError, match=r"issuer.toml: issuers must be one \[\[issuers\]\] table, not 2"):
+        load_issuer(path)
+
+
+SECOND = ("https://id.example.com/", "https://other.example.com/")
+
+
+def test_issuer_files_stand_in_for_the_issuers(folder, upstream_text, issuer_text, rule_text):
+    """A settings file without [[issuers]] is enough when `--auth` gives one; a rule is then for that issuer."""
+    (folder / "couchgate.toml").write_text(upstream_text + rule_text)
+    (folder / "issuer.toml").write_text(issuer_text)
+    settings = load(folder / "couchgate.toml", {}, [folder / "issuer.toml"])
+    assert [issuer.rules.issuer for issuer in settings.issuers] == ["https://id.example.com/"]
+    assert settings.rules[0].issuers == {"https://id.example.com/"}
+
+
+def test_issuer_files_join_the_issuers(folder, minimal, issuer_text):
+    """Issuers of all files are judged together, are told apart, and have their warnings told."""
+    (folder / "couchgate.toml").write_text(
+        minimal.replace("[[rules]]", '[[rules]]\nissuers = ["https://id.example.com/"]')
+    )
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "key.pub.pem").write_bytes((folder / "key.pub.pem").read_bytes())
+    other = folder / "elsewhere" / "issuer.toml"
+    text = issuer_text.replace(*SECOND).replace('["couchgate"]', "[]")
+    other.write_text(text + 'name_prefix = "b:"\n')
+    settings = load(folder / "couchgate.toml", {}, [other])
+    assert [issuer.rules.id for issuer in settings.issuers] == ["issuers[0]", f"{other}: issuers[0]"]
+    assert settings.issuers[1].keys == str(folder / "elsewhere" / "key.pub.pem")
+    assert settings.issuers[0].rules.reserved_prefixes == ("b:",)
+    assert any(str(other) in warning and "audiences" in warning for warning in settings.warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("", ""), "issuers[0].audiences must not be empty and must differ from {first}: issuers[0].audiences"),
+        (SECOND, "issuers[0].name_prefix and {first}: issuers[0].name_prefix ('' and '') must not begin"),
+    ],
+)
+def test_issuers_of_two_files_that_conflict_are_one_sentence(change, said, folder, minimal, issuer_text):
+    """What would be refused inside one file is refused between two, and both are named."""
+    first, second = folder / "couchgate.toml", folder / "issuer.toml"
+    first.write_text(minimal)
+    second.write_text(issuer_text.replace(*change))
+    with pytest.raises(SettingsError) as caught:
+        load(first, {}, [second])
+    assert str(caught.value).startswith(f"{second}: {said.format(first=first)}")
+    assert "\n" not in str(caught.value)
 
 
 def test_settings_load_without_twisted():

@@ -17,7 +17,7 @@ from tests.web.sockets import PATIENCE, Client, Upstream, eventually
 
 CHECKOUT = Path(__file__).parent.parent.parent
 TWISTD = "from twisted.scripts.twistd import run; run()"
-ACTIVATED = "import os, sys; os.dup2(int(sys.argv.pop()), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
+ACTIVATED = "import os, sys; os.dup2(int(sys.argv.pop()), 3); os.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='gate', LISTEN_PID=str(os.getpid()));"
 ORIGIN = b"https://app.example.com"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
 HELLO = OK + b'{"ok":true}'

@@ -71,12 +71,12 @@ class Message(NamedTuple):
 class Stream:
     """One end of a connection."""
 
-    def __init__(self, sock):
+    def __init__(self, sock, other):
         sock.settimeout(PATIENCE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.buffer = b""
-        self._ends = [b"0100007F:%04X" % name[1] for name in (sock.getpeername(), sock.getsockname())]
+        self._ends = [b"0100007F:%04X" % name[1] for name in (other, sock.getsockname())]
 
     def send(self, *data):
         self.sock.sendall(b"".join(data))
@@ -171,7 +171,8 @@ class Stream:
 
     def gone(self):
         """Whether the gate has let go of the connection (Linux)."""
-        return self._gates_row() is None
+        row = self._gates_row()
+        return row is None or row[9] == b"0"  # an inode of none: the kernel alone still looks after it
 
     def _gates_row(self):
         rows = [line.split() for line in Path("/proc/net/tcp").read_bytes().splitlines()]
@@ -201,7 +202,7 @@ class Client(Stream):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(PATIENCE)
         sock.connect(("127.0.0.1", port))
-        super().__init__(sock)
+        super().__init__(sock, sock.getpeername())
 
     def answer(self, method="GET"):
         """The next response to a request with `method`."""
@@ -227,7 +228,7 @@ class Upstream:
     def accept(self):
         """The gate's next connection."""
         self._listener.settimeout(PATIENCE)
-        peer = Stream(self._listener.accept()[0])
+        peer = Stream(*self._listener.accept())
         self._peers.append(peer)
         return peer
 

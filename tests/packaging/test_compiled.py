@@ -1,0 +1,94 @@
+"""The compiled wheel: what is in it, and that the gate in it passes what the pure one passes."""
+
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+from subprocess import PIPE, STDOUT, run
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+MODULES = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+    "hooks"
+]["custom"]["modules"]
+BUILD = ("-m", "build", "--wheel", "--no-isolation")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def call(*arguments, **options):
+    """Run the interpreter of the tests; answers its output, or fails with it."""
+    done = run([sys.executable, *arguments], stdout=PIPE, stderr=STDOUT, text=True, timeout=600, check=False, **options)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """Runs Python with the compiled wheel in front of the path, far from the checkout."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    assert shutil.which(compiler), f"The compiled wheel cannot be tested without a C compiler: install {compiler}."
+    folder = tmp_path_factory.mktemp("compiled")
+    call(*BUILD, "--outdir", str(folder), str(CHECKOUT), env={**os.environ, "COUCHGATE_COMPILE": "1"})
+    (wheel,) = folder.glob("couchgate-*.whl")
+    assert not wheel.name.endswith("-none-any.whl")
+    target = folder / "installed"
+    call("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def python(*arguments, **environment):
+        return call(*arguments, cwd=elsewhere, env={**os.environ, "PYTHONPATH": str(target), **environment})
+
+    return python
+
+
+def tests(installed, *arguments):
+    """Run these tests against the installed wheel; answers what pytest wrote."""
+    options = ("-c", str(CHECKOUT / "pyproject.toml"), "-o", "pythonpath=", "-q", "-p", "no:randomly")
+    return installed("-P", "-m", "pytest", *options, *arguments, COUCHGATE_PYTHON=sys.executable)
+
+
+def test_the_listed_modules_are_extension_modules_and_say_so(installed):
+    """Every module of the list in pyproject.toml is imported as an extension module, and `--version` says it."""
+    names = [module.removesuffix(".py").replace("/", ".") for module in MODULES]
+    code = "import importlib, json, sys; print(json.dumps([importlib.import_module(n).__file__ for n in sys.argv[1:]]))"
+    files = json.loads(installed("-P", "-c", code, *names))
+    assert [file for file in files if not file.endswith(sysconfig.get_config_var("EXT_SUFFIX"))] == []
+    said = installed("-P", "-c", "from couchgate.cli import main; main(['--version'])")
+    assert said.endswith(" (compiled)\n")
+
+
+def test_the_compiled_core_and_grammar_pass_their_own_tests(installed):
+    """The tests of `core` and `http1` hold for the extension modules too."""
+    assert " passed" in tests(installed, str(CHECKOUT / "tests" / "core"), str(CHECKOUT / "tests" / "http1"))
+
+
+def test_the_compiled_gate_passes_the_conformance_cases(installed):
+    """The shared conformance cases, with kept connections."""
+    assert "1 passed" in tests(installed, str(CHECKOUT / "tests" / "conformance"), "-k", "keepalive-rs256")
+
+
+def test_a_machine_that_cannot_compile_gets_the_pure_wheel_and_a_line_about_it(tmp_path):
+    """Without a C compiler the wheel is pure Python, one line says why, and COUCHGATE_COMPILE=1 makes it an error."""
+    environment = {name: value for name, value in os.environ.items() if name != "COUCHGATE_COMPILE"}
+    environment["CC"] = str(tmp_path / "no-compiler")
+    said = call(*BUILD, "--outdir", str(tmp_path), str(CHECKOUT), env=environment)
+    lines = [line for line in said.splitlines() if line.startswith("couchgate: installed as pure Python")]
+    assert len(lines) == 1
+    assert "C compiler" in lines[0]
+    assert [wheel.name for wheel in tmp_path.glob("*.whl")] == ["couchgate-0.1.0-py3-none-any.whl"]
+    command = [sys.executable, *BUILD, "--outdir", str(tmp_path), str(CHECKOUT)]
+    fatal = run(command, env={**environment, "COUCHGATE_COMPILE": "1"}, stdout=PIPE, stderr=STDOUT, check=False)
+    assert fatal.returncode != 0
+
+
+def test_a_failing_compiler_does_not_fail_the_build(tmp_path):
+    """A C compiler that fails leaves the pure wheel too."""
+    environment = {name: value for name, value in os.environ.items() if name != "COUCHGATE_COMPILE"}
+    said = call(*BUILD, "--outdir", str(tmp_path), str(CHECKOUT), env={**environment, "CC": "false"})
+    assert "couchgate: installed as pure Python" in said
+    assert [wheel.name.partition("-py3-")[2] for wheel in tmp_path.glob("*.whl")] == ["none-any.whl"]
