@@ -102,8 +102,8 @@ def _compile(root: Path, folder: Path, modules: list[str]) -> dict[str, str]:
         raise CannotCompileError(f"mypyc cannot be run: {error}") from error
     if done.returncode:
         lines = done.stdout.strip().splitlines() or [f"status {done.returncode}"]
-        telling = [line for line in lines if "error" in line.lower()] or lines[-1:]
-        raise CannotCompileError(f"mypyc failed: {telling[0].strip()}", done.stdout)
+        telling = [line for line in lines if "error:" in line.lower()] or lines[-1:]
+        raise CannotCompileError(f"mypyc failed: {telling[0].strip()[:200]}", done.stdout)
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     made = [*folder.glob(f"*{suffix}"), *folder.glob(f"couchgate/**/*{suffix}")]
     if len(made) != len(modules) + 1:  # and the library that they share

@@ -164,14 +164,16 @@ class UpstreamConnection:
         else:
             self.wire.close()
 
-    def lost(self, *, clean: bool) -> None:  # noqa: ARG002  # a cut answer is cut, however politely
-        """The connection is gone."""
+    def lost(self, *, clean: bool) -> None:
+        """The connection is gone. TLS ends so, with `clean` for its own goodbye, where others half-close first."""
         self._pool.lost(self)
         exchange, reader = self._exchange, self._reader
         self._exchange = self._reader = None
         if exchange is None or reader is None:
             return
-        if reader.touched:
+        if clean and reader.ended():
+            exchange.response_data(b"", done=True)
+        elif reader.touched:
             error: GateError = BadGateway("CouchDB's answer broke off.", code="upstream_cut")
             exchange.upstream_failed(error, stale=False)
         elif self.pending_since:

@@ -120,8 +120,8 @@ class Relay:
             head += self._take_held()
         if not connection.begin(self, request.head.method, head, complete=self._complete):
             request.channel.pause()
-        elif self._judge is not None:
-            request.channel.resume()
+        else:
+            request.channel.resume()  # it may have sent more than a head's worth before there was a connection
         if not self._complete and self._judge is None:
             request.channel.read_body(self)
 

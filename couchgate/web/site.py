@@ -69,7 +69,7 @@ class GateSite(protocol.Factory):
         self.root = root
         self.limits = limits
         self.keepalive = mode == "keepalive"
-        self.first_byte_seconds = first_byte_seconds
+        self.first_byte_seconds = first_byte_seconds + SWEEP_SECONDS  # `tick` is so old at most: never too early
         self.wall = wall
         self.tick = clock.seconds()
         self.date = b""

@@ -31,6 +31,7 @@ from twisted.web.server import Request, Site
 
 from couchgate.core.errors import BadRequest, BodyTooLarge, GateError, Unavailable
 from couchgate.core.message import CHUNKED, NO_BODY, Framing
+from couchgate.web.producing import Producing
 from couchgate.web.request import ClientRequest
 
 HELD = 1 << 20  # bytes of one body
@@ -90,9 +91,6 @@ class StockChannel:
 
     log = Logger()
     _left: int | None = None  # bytes that the answer's Content-Length still promises
-    _producer: Any = None
-    _streaming = False
-    _pulling: Any = None
 
     def __init__(self, client: ClientRequest, site: StockSite, resource: Resource, depth: int) -> None:
         self.client = client
@@ -102,6 +100,7 @@ class StockChannel:
         self.transport = self  # resources that cut the connection do it there
         self._size = 0
         self._content = BytesIO()
+        self._producing = Producing(site.clock, lambda: client.channel.wire.blocked, self.failed)
         self._request: Any = None  # a StockRequest, whose methods are not typed
 
     def start(self) -> None:
@@ -155,15 +154,7 @@ class StockChannel:
 
     def client_drained(self) -> None:
         """The client takes data again."""
-        if self._producer is None:
-            return
-        if not self._streaming:
-            self._pull_soon()
-            return
-        try:
-            self._producer.resumeProducing()
-        except Exception:  # noqa: BLE001  # a Resource's fault is answered, whatever it is
-            self.failed(Failure())
+        self._producing.resume()
 
     def time_out(self) -> None:
         """A Resource answers when it will, as under Twisted's own server."""
@@ -171,13 +162,7 @@ class StockChannel:
     def client_gone(self) -> None:
         """The client has left, or has its answer from somebody else: tell the Resource."""
         request = self._request
-        producer, self._producer = self._producer, None
         self._over()
-        try:
-            if producer is not None:
-                producer.stopProducing()
-        except Exception:  # noqa: BLE001  # as above; nobody is left to answer
-            self.log.failure("A producer failed as its client left")
         if request is not None:
             request.connectionLost(Failure(ConnectionLost()))
 
@@ -186,7 +171,7 @@ class StockChannel:
         self.site.held -= self._size
         self._size = 0
         self._request = None
-        self._stop_pulling()
+        self._producing.stop()
 
     def failed(self, reason: Failure) -> None:
         """The Resource failed."""
@@ -243,7 +228,7 @@ class StockChannel:
         framing, length_line = self._frame(status, lengths)
         going = client.begin(status, b" ".join(reason.split()), lines + length_line, framing, b"", done=False)
         if not going:
-            self._pause()
+            self._producing.pause()
 
     def _frame(self, status: int, lengths: Sequence[bytes]) -> tuple[Framing, bytes]:
         """How the answer is framed, and the length that a bodiless answer tells all the same."""
@@ -265,7 +250,7 @@ class StockChannel:
                 self._cut()
                 return
         if not self.client.send(data, done=False):
-            self._pause()
+            self._producing.pause()
 
     def writeSequence(self, pieces: list[bytes]) -> None:
         """Send part of the body."""
@@ -297,43 +282,11 @@ class StockChannel:
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001  # Twisted's signature
         """`producer` writes as long as the client takes data."""
-        if self._producer is not None:
-            raise RuntimeError("there is a producer already")
-        self._producer = producer
-        self._streaming = streaming
-        if not streaming:
-            self._pull_soon()
-        elif self.client.channel.wire.blocked:
-            producer.pauseProducing()
+        self._producing.register(producer, streaming=streaming)
 
     def unregisterProducer(self) -> None:
         """The producer is done."""
-        self._producer = None
-        self._stop_pulling()
-
-    def _pause(self) -> None:
-        if self._producer is not None and self._streaming:
-            self._producer.pauseProducing()
-
-    def _pull_soon(self) -> None:
-        """Ask a pull producer in another turn of the reactor, so that one fast client does not stop the others."""
-        if self._pulling is None:
-            self._pulling = self.site.clock.callLater(0, self._pull)
-
-    def _stop_pulling(self) -> None:
-        pulling, self._pulling = self._pulling, None
-        if pulling is not None:
-            pulling.cancel()
-
-    def _pull(self) -> None:
-        self._pulling = None
-        try:
-            self._producer.resumeProducing()
-        except Exception:  # noqa: BLE001  # as in client_drained
-            self.failed(Failure())
-            return
-        if self._producer is not None and not self.client.channel.wire.blocked:
-            self._pull_soon()
+        self._producing.unregister()
 
 
 def _address(host: str, port: int) -> IAddress:

@@ -46,7 +46,7 @@ def installed(tmp_path_factory):
     return python
 
 
-def tests(installed, *arguments):
+def pytest_of(installed, *arguments):
     """Run these tests against the installed wheel; answers what pytest wrote."""
     options = ("-c", str(CHECKOUT / "pyproject.toml"), "-o", "pythonpath=", "-q", "-p", "no:randomly")
     return installed("-P", "-m", "pytest", *options, *arguments, COUCHGATE_PYTHON=sys.executable)
@@ -64,12 +64,12 @@ def test_the_listed_modules_are_extension_modules_and_say_so(installed):
 
 def test_the_compiled_core_and_grammar_pass_their_own_tests(installed):
     """The tests of `core` and `http1` hold for the extension modules too."""
-    assert " passed" in tests(installed, str(CHECKOUT / "tests" / "core"), str(CHECKOUT / "tests" / "http1"))
+    assert " passed" in pytest_of(installed, str(CHECKOUT / "tests" / "core"), str(CHECKOUT / "tests" / "http1"))
 
 
 def test_the_compiled_gate_passes_the_conformance_cases(installed):
     """The shared conformance cases, with kept connections."""
-    assert "1 passed" in tests(installed, str(CHECKOUT / "tests" / "conformance"), "-k", "keepalive-rs256")
+    assert "1 passed" in pytest_of(installed, str(CHECKOUT / "tests" / "conformance"), "-k", "keepalive-rs256")
 
 
 def test_a_machine_that_cannot_compile_gets_the_pure_wheel_and_a_line_about_it(tmp_path):

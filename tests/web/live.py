@@ -65,7 +65,8 @@ access = "{access}"
 class LiveGate:
     """A running gate. `port` serves in mode keepalive, `close_port` in mode close.
 
-    `listener` is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate.
+    `listener` is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate,
+    `prologue` is Python that comes before it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class LiveGate:
         more_upstream="",
         listener=None,
         command=(),
+        prologue="",
         env=None,
     ):
         self.minter = Minter("ES256")
@@ -101,7 +103,7 @@ class LiveGate:
             )
         )
         self._log = self.directory / "gate.log"
-        program = [*command, sys.executable, "-c", TWISTD if listener is None else ACTIVATED + TWISTD]
+        program = [*command, sys.executable, "-c", prologue + ("" if listener is None else ACTIVATED) + TWISTD]
         inherited = [] if listener is None else [listener.fileno()]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

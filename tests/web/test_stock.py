@@ -1,11 +1,12 @@
 """Any Resource of `twisted.web` can stand in the gate's tree: requests by real sockets, through `twistd`."""
 
-import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -21,6 +22,7 @@ SETTINGS = """
 listeners = [
     { endpoint = "tcp:0:interface=127.0.0.1:backlog=200", mode = "keepalive" },
     { endpoint = "tcp:0:interface=127.0.0.1:backlog=201", mode = "close" },
+    { endpoint = "unix:gate.sock" },
 ]
 drain_seconds = 0.2
 [upstream]
@@ -92,7 +94,7 @@ class App:
 
     def ask(self, *request, mode="keepalive"):
         """The answer to one request on a connection of its own."""
-        with contextlib.closing(self.client(*request, mode=mode)) as client:
+        with closing(self.client(*request, mode=mode)) as client:
             return client.answer(request[0])
 
     def echo(self, *request, path="/_app/echo"):
@@ -469,7 +471,7 @@ def test_a_file_outside_is_not_reached(app, target):
 def test_a_slow_reader_of_a_file_gets_it_whole(app):
     """A pull producer waits for its client, and others are served meanwhile."""
     client = app.client("GET", "/_app/files/big.bin", receive_buffer=4096)
-    assert client.take(16)
+    assert client.take(16) == b"HTTP/1.1 200 OK\r"
     assert app.ask("GET", "/_app/data").body == b"plain data"
     client.until(b"\r\n\r\n")
     assert client.take(len(BIG)) == BIG
@@ -491,6 +493,22 @@ def test_a_push_producer_is_paused_resumed_and_stopped(app):
         saw()
     client.reset()
     eventually(lambda: saw("stopped"))
+
+
+def test_a_twisted_transport_carries_it_too(app):
+    """Over a Unix socket, which Twisted serves, a slow reader gets a file whole, and one that leaves is noticed."""
+    app.look()
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.connect(os.path.relpath(app.folder / "gate.sock"))
+        sock.settimeout(PATIENCE)
+        sock.sendall(head("GET", "/_app/files/big.bin") + head("GET", "/_app/waits?begin=1"))
+        stream = sock.makefile("rb")
+        assert b"Content-Length: %d\r\n" % len(BIG) in list(iter(stream.readline, b"\r\n"))
+        assert app.ask("GET", "/_app/data").body == b"plain data"
+        assert stream.read(len(BIG)) == BIG
+        assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
+        stream.close()
+    eventually(lambda: app.look()["seen"] == ["ConnectionLost"])
 
 
 def test_sessions_work(app):
