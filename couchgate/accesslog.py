@@ -116,6 +116,8 @@ class AccessLog:
     def flush(self) -> None:
         """Write what was collected."""
         lines, self._lines = self._lines, []
+        if not lines:
+            return  # they were written before the log was closed
         try:
             self._stream.write("".join(lines))
             self._stream.flush()

@@ -6,6 +6,7 @@ import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import IO, Any
 
 from twisted.application.service import MultiService
@@ -126,6 +127,7 @@ class GateService(MultiService):
         self._pool_sweep.clock = reactor
         self.readiness = Readiness(self.keyring.missing, self._ask_couchdb, reactor.seconds)
         self._log_stream: IO[str] | None = None
+        self._access: AccessLog | None = None
         self._gate = gate_of(settings)
         self.root = self._tree()
         self.sites: list[GateSite] = []
@@ -145,7 +147,7 @@ class GateService(MultiService):
     def privilegedStartService(self) -> None:
         """Listen. A port that cannot be had ends the program with one sentence (SystemExit)."""
         super().privilegedStartService()
-        log = self._access_log()
+        self._access = log = self._access_log()
         for listener in self.settings.gate.listeners:
             site = GateSite(
                 self._gate,
@@ -230,8 +232,11 @@ class GateService(MultiService):
         if self._pool_sweep.running:
             self._pool_sweep.stop()
         await defer.maybeDeferred(super().stopService)
+        if self._access is not None:
+            self._access.flush()  # the lines of this turn, for which there may be no next one
         if self._log_stream is not None and self._log_stream is not sys.__stdout__:
-            self._log_stream.close()
+            with suppress(OSError):  # what could not be written was told before
+                self._log_stream.close()
 
     def stopService(self) -> defer.Deferred[None]:
         """Stop listening, let what is under way finish within `drain_seconds`, end feeds well."""

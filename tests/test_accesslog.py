@@ -161,7 +161,7 @@ def test_the_end_of_a_feed_is_told(gate, upstream, mode):
         upstream.accept()
         client.ending() if reason == "feed_cut" else client.answer()
         assert line()["reason"] == reason
-    held = gate.client("GET", "/db/_changes?feed=longpoll")
+    held = gate.client("GET", "/db/_changes?feed=longpoll", mode=mode)
     upstream.accept()
     line = Line(gate)
     assert gate.client("GET", "/db/_changes?feed=longpoll", mode=mode).message().status == 429

@@ -89,7 +89,8 @@ def test_an_answer_that_begins_while_draining_says_that_it_is_the_last(gate, ups
     answer = client.message()
     assert answer.first(b"connection") == b"close"
     assert client.ending() == ("fin", b"")
-    assert peer.quiet() or peer.ending()[1] == b""
+    client.close()
+    assert peer.ending()[1] == b""
     gate.process.wait(1)
 
 
@@ -180,7 +181,7 @@ def test_an_unreachable_couchdb_is_a_warning_at_start():
     absent = Upstream()
     absent.close()
     with running_gate(NoFirstLook(absent.port)) as gate:
-        eventually(lambda: "CouchDB cannot be reached. The gate serves, and answers 503" in gate.log())
+        eventually(lambda: "CouchDB cannot be reached. The gate serves" in gate.log())
         assert gate.client("GET", "/db/doc").message().status == 503
         later = socket.create_server(("127.0.0.1", absent.port))
         client = gate.client("GET", "/db/doc")

@@ -43,6 +43,7 @@ class UpstreamConnection:
     """A connection of `pool`, the owner of a wire. `used` counts the exchanges that it has served."""
 
     _sent = True
+    _keep = True
     _paused = False
     used = 0
     idle_since = 0.0
@@ -54,8 +55,12 @@ class UpstreamConnection:
         self._pool = pool
         self.pending_since = 0.0  # when it began to be made; 0 once it is known to stand
 
-    def begin(self, exchange: Exchange, method: bytes, data: bytes, *, complete: bool) -> bool:
-        """Send `data`, the request's head and perhaps body. `complete`: that was all. False: wait for `drained`."""
+    def begin(self, exchange: Exchange, method: bytes, data: bytes, *, complete: bool, keep: bool) -> bool:
+        """Send `data`, the request's head and perhaps body. `complete`: that was all. False: wait for `drained`.
+
+        Without `keep` the connection is closed afterwards, whatever the answer says of it.
+        """
+        self._keep = keep
         self._exchange = exchange
         self._reader = ResponseReader(method)
         self._sent = complete
@@ -130,7 +135,7 @@ class UpstreamConnection:
         self._exchange = self._reader = None
         if not self._sent or self.wire.blocked:
             self._abort()  # an answer before the end of the request: the rest of it was never sent
-        elif reader.reusable:
+        elif reader.reusable and self._keep:
             self.resume()  # a connection left paused by this exchange would hang the next
             self._pool.release(self)
         else:

@@ -40,7 +40,7 @@ class Probe:
     def upstream_connected(self, connection: UpstreamConnection) -> None:
         """Ask."""
         self._connection = connection
-        connection.begin(self, b"GET", self._head, complete=True)
+        connection.begin(self, b"GET", self._head, complete=True, keep=False)
 
     def response_begun(self, head: ResponseHead, data: bytes, *, done: bool) -> None:
         """CouchDB answers."""

@@ -165,6 +165,7 @@ class GateChannel:
             sink.body_done()
             return
         self._reading_body = True
+        self.resume()  # it may have sent more than a head's worth before anybody wanted it
         if not self._buffer and self.site.keepalive and request.head.version == 11:
             expect = request.head.fields.first(b"expect")
             if expect is not None and expect.lower() == b"100-continue":
@@ -188,12 +189,12 @@ class GateChannel:
             sink.body_failed(error)
             return
         request.received = body.size
+        self._buffer = body.rest  # the next request's, also if this body is refused in a moment
         try:
             if piece:
                 sink.body_data(piece)
             if body.done and self._request is request and self._reading_body:
                 self._reading_body = False
-                self._buffer = body.rest
                 sink.body_done()
         except Exception:  # noqa: BLE001  # fail closed, as in _start
             self.fault(request, Failure())

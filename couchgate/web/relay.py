@@ -34,7 +34,7 @@ _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"COPY"))
 class Upstream(Protocol):
     """A connection to CouchDB, as `couchgate.upstream.connection` has it."""
 
-    def begin(self, exchange: Any, method: bytes, data: bytes, *, complete: bool) -> bool: ...
+    def begin(self, exchange: Any, method: bytes, data: bytes, *, complete: bool, keep: bool) -> bool: ...
     def send(self, data: bytes, *, complete: bool = False) -> bool: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
@@ -113,17 +113,28 @@ class Relay:
             lines = b"Transfer-Encoding: chunked\r\n"
         else:
             lines = b"Content-Length: %d\r\n" % framing.length
-        if not self._site.keepalive:
+        keep = self._site.keepalive and not (framing is not NO_BODY and self._ends_early())
+        if not keep:
             lines += b"Connection: close\r\n"
         head = b"%b%b\r\n" % (self._forward.head, lines)
         if self._judge is not None:
             head += self._take_held()
-        if not connection.begin(self, request.head.method, head, complete=self._complete):
+        if not connection.begin(self, request.head.method, head, complete=self._complete, keep=keep):
             request.channel.pause()
         else:
-            request.channel.resume()  # it may have sent more than a head's worth before there was a connection
+            request.channel.resume()
         if not self._complete and self._judge is None:
             request.channel.read_body(self)
+
+    def _ends_early(self) -> bool:
+        """Whether CouchDB may leave a part of this body unread and take it for the next request.
+
+        It reads a multipart body up to its last boundary only (couch_doc, mochiweb_multipart), and no body at all
+        with some methods. On a kept connection the rest would be a request that nobody decided.
+        """
+        head = self._request.head
+        kind = head.fields.first(b"content-type")
+        return head.method in _WITHOUT_BODY or (kind is not None and kind.lower().startswith(b"multipart/"))
 
     def _take_held(self) -> bytes:
         """What of the held body may go up now: all of it once it is complete, else all but its last piece."""
@@ -239,7 +250,7 @@ class Relay:
         if self._over:
             return
         request = self._request
-        if stale and not self._tried and self._complete and request.head.method in _REPEATABLE:
+        if stale and not self._tried and self._framing is NO_BODY and request.head.method in _REPEATABLE:
             self._tried = True
             self._connect(fresh=True)
             return

@@ -85,6 +85,7 @@ class LiveGate:
         prologue="",
         env=None,
     ):
+        self._told_to_end = False
         self.minter = Minter("ES256")
         self.directory = Path(directory)
         self.access_log = self.directory / "access.log"
@@ -154,11 +155,13 @@ class LiveGate:
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
     def signal(self, number=signal.SIGTERM):
+        """End it as an operator would."""
+        self._told_to_end = True
         self.process.send_signal(number)
 
     def stop(self):
-        """End it as an operator would, and hold it to its word: nothing failed inside."""
-        if self.process.poll() is None:
+        """End it, and hold it to its word: nothing failed inside."""
+        if not self._told_to_end:
             self.signal()
         try:
             self.process.wait(PATIENCE)
