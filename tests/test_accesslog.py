@@ -109,7 +109,13 @@ def test_what_was_no_request_is_told_too(gate):
         client.send(sent)
         assert client.message().status == status
         told = line()
-        assert the(told, "method", "principal", "endpoint", "status", "verdict") == ("", None, "unread", status, "refused")
+        assert the(told, "method", "principal", "endpoint", "status", "verdict") == (
+            "",
+            None,
+            "unread",
+            status,
+            "refused",
+        )
         client.close()
 
 
@@ -157,7 +163,9 @@ def test_the_end_of_a_feed_is_told(gate, upstream, mode):
     """A feed that its token's end has closed, one that was cut, and one too many: each has its word."""
     for query, reason in (("since=7", "feed_ended"), ("since=now", "feed_cut")):
         line = Line(gate)
-        client = gate.client("GET", f"/db/_changes?feed=longpoll&{query}", token=gate.token(exp=time.time() + 0.4), mode=mode)
+        client = gate.client(
+            "GET", f"/db/_changes?feed=longpoll&{query}", token=gate.token(exp=time.time() + 0.4), mode=mode
+        )
         upstream.accept()
         client.ending() if reason == "feed_cut" else client.answer()
         assert line()["reason"] == reason

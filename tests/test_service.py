@@ -158,7 +158,7 @@ def test_readiness_tells_of_the_shutdown_to_who_is_still_connected(gate, upstrea
 def test_a_port_in_use_is_one_sentence(tmp_path, gate):
     """A second gate on the same port says so without a traceback, and its status is not zero."""
     settings = (gate.directory / "couchgate.toml").read_text()
-    settings = settings.replace("tcp:0:interface=127.0.0.1\"", f'tcp:{gate.port}:interface=127.0.0.1"', 1)
+    settings = settings.replace('tcp:0:interface=127.0.0.1"', f'tcp:{gate.port}:interface=127.0.0.1"', 1)
     (tmp_path / "key.pem").write_bytes(gate.minter.public_pem())
     (tmp_path / "couchgate.toml").write_text(settings)
     ended = subprocess.run(
@@ -204,3 +204,20 @@ class NoFirstLook:
 
     def settle(self):
         """Nothing was taken."""
+
+
+def test_a_gate_without_descriptors_rests_and_goes_on(upstream):
+    """More clients than the process has descriptors: it neither spins nor ends, and serves again when they leave."""
+    with running_gate(upstream, command=("sh", "-c", 'ulimit -n 50 && exec "$0" "$@"')) as gate:
+        crowd = [Client(gate.port) for _ in range(80)]
+        eventually(lambda: "No connection can be accepted for a moment" in gate.log())
+        crowd[0].send(gate.head("GET", "/db/doc"))
+        answer = crowd[0].message()
+        assert (answer.status, bool(answer.first(b"retry-after"))) == (503, True)
+        for client in crowd:
+            client.close()
+        late = gate.client("GET", "/_gate/health", token=None)
+        assert late.message().status == 200
+        late.send(gate.head("GET", "/db/doc"))
+        upstream.exchange(HELLO)
+        assert late.message().status == 200

@@ -98,10 +98,17 @@ class Lane:
                         one.writable()
                 except Exception:  # noqa: BLE001  # one connection's fault must not stop the others
                     self.log.failure("A connection failed inside the gate")
-                    one.abort()
+                    self._abort(one)
             if monotonic() > until:
                 return
             events = poll(WAIT, BATCH)
+
+    def _abort(self, one: Watched) -> None:
+        """An owner that fails as it hears of the end, too, must not end the lane, and with it everybody."""
+        try:
+            one.abort()
+        except Exception:  # noqa: BLE001  # as in doRead
+            self.log.failure("A connection failed to end inside the gate")
 
     # -- the wires' side
 

@@ -26,7 +26,8 @@ def test_a_judged_body_that_came_while_keys_were_fetched_arrives(own_upstream):
             asking = issuer.accept()
             asking.message()
             client.send(BODY[:EARLY])
-            eventually(client.taken)
+            eventually(lambda: not client.unacknowledged())
+            assert gate.client("GET", "/_gate/health").message().status == 200  # by now it has read what it will
             keys = {"keys": json.loads(gate.minter.jwks())["keys"] + json.loads(other.jwks())["keys"]}
             body = json.dumps(keys).encode()
             asking.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))

@@ -115,7 +115,7 @@ def heads(draw, people):
     return data
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.data())
 def test_only_refusals_leave_a_decision_and_only_the_tokens_person_enters(world, people, data):
     """Whatever a head holds, it is a GateError, or it is forwarded for the one valid token in the one right place."""
@@ -165,7 +165,7 @@ OTHERS = [(), ((b"Accept", b"x"),), ((b"Origin", b"https://app.example.com"),), 
 OTHERS += [((b"X-Auth-CouchDB-UserName", b"bob"),), ((b"Connection", b","), (b"Accept", b"x"))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(STEPS, min_size=2, max_size=30))
 def test_a_gate_with_a_past_decides_like_a_fresh_one(world, people, steps):
     """Nothing that a gate keeps (verdicts, derived fields, spellings) changes an answer: requests never mix."""

@@ -72,7 +72,7 @@ def expected(lines):
     return kept + b"".join(b"\r\nDestination: " + value.strip(b" \t") for value in destinations)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(LINES, max_size=10))
 @example([(b"Connection", b"", b"", b""), (b"A", b"", b"b", b"")])
 @example([(b"Connection", b" ", b", Accept,", b""), (b"A", b"", b"b", b""), (b"accept", b"", b"c", b"")])

@@ -17,7 +17,9 @@ def value(answer):
 
 
 def ask(gate, method, target, mode="keepalive", **options):
-    return gate.client(method, target, f"Origin: {ORIGIN.decode()}", mode=mode, **{"token": None, **options}).answer(method)
+    return gate.client(method, target, f"Origin: {ORIGIN.decode()}", mode=mode, **{"token": None, **options}).answer(
+        method
+    )
 
 
 @MODES

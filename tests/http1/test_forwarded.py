@@ -103,7 +103,7 @@ EVIL = [
 PASSED = {b"accept", b"x", b"y", b"if-match"}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.sampled_from(sorted(INTRODUCTIONS)),
     st.lists(st.sampled_from(EVIL), max_size=8),
@@ -129,7 +129,7 @@ def test_the_forwarded_head_is_one_request_in_the_gates_words(wire, introduction
 EDITS = [b"\r\n", b"\n", b"\r", b"\0", b":", b" ", b"_", b"-", b",", b"\r\n ", b"\r\n\r\n", b"Host: x\r\n"]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.lists(st.sampled_from(EVIL), max_size=3),
     st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from(EDITS)), max_size=3),

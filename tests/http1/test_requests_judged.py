@@ -206,7 +206,7 @@ def test_a_good_request_is_read_alike_by_all(wire, message):
     assert llhttp(data) == meaning(request)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(ANYTHING)
 @example(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
@@ -216,7 +216,7 @@ def test_whatever_is_accepted_is_accepted_by_the_judge_and_means_the_same(wire, 
     judge(wire, data)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(ANYTHING | good().map(lambda message: message[0]), st.data())
 def test_it_does_not_matter_how_a_request_is_cut(data, draw):
     """Any fragmentation gives the same request, the same rest, or the same refusal."""

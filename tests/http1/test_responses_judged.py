@@ -192,14 +192,14 @@ def test_llhttp_agrees(message):
     assert llhttp(data) == (head.status, head.reason, fields_of(head), body, answer.done)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(METHODS, ANYTHING)
 def test_whatever_is_accepted_is_accepted_by_the_judge_and_means_the_same(wire, method, data):
     """No bytes are passed on as an answer that a strict reader would read in another way."""
     judge(wire, method, data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(METHODS, ANYTHING | good().map(lambda message: message[0]), st.data())
 def test_it_does_not_matter_how_an_answer_is_cut(method, data, draw):
     """Any fragmentation gives the same answer and the same say on the connection, or the same refusal."""

@@ -71,7 +71,9 @@ def test_an_answer_that_breaks_off_in_its_head_is_502(gate, upstream, mode, end,
 
 @MODES
 @pytest.mark.parametrize("end", ["half_close", "reset"])
-@pytest.mark.parametrize("framing", [b"Content-Length: 1000\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 1000\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]
+)
 def test_an_answer_that_breaks_off_in_its_body_never_looks_whole(gate, upstream, mode, end, framing):
     """The client has the bytes that came, then a reset: no last chunk, no clean end."""
     client = gate.client("GET", "/db/doc", mode=mode)

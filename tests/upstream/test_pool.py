@@ -1,4 +1,4 @@
-"""Connections to CouchDB are kept, never trusted too long, and a stale one costs nobody a request that can be repeated."""
+"""Connections to CouchDB are kept but not trusted: a stale one costs nobody a request that can be repeated."""
 
 import pytest
 

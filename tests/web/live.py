@@ -17,7 +17,10 @@ from tests.web.sockets import PATIENCE, Client, Upstream, eventually
 
 CHECKOUT = Path(__file__).parent.parent.parent
 TWISTD = "from twisted.scripts.twistd import run; run()"
-ACTIVATED = "import os, sys; os.dup2(int(sys.argv.pop()), 3); os.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='gate', LISTEN_PID=str(os.getpid()));"
+ACTIVATED = (
+    "import os, sys; os.dup2(int(sys.argv.pop()), 3); "
+    "os.environ.update(LISTEN_FDS='1', LISTEN_FDNAMES='gate', LISTEN_PID=str(os.getpid())); "
+)
 ORIGIN = b"https://app.example.com"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
 HELLO = OK + b'{"ok":true}'
@@ -118,7 +121,7 @@ class LiveGate:
 
         def listening():
             assert self.process.poll() is None, self.log()
-            ports = dict((mode, int(port)) for port, mode in _LISTENS.findall(self.log()))
+            ports = {mode: int(port) for port, mode in _LISTENS.findall(self.log())}
             return ports if len(ports) == 2 else None
 
         ports = eventually(listening, 30)

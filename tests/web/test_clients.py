@@ -115,15 +115,14 @@ def test_a_slow_reader_pauses_couchdb(own_upstream):
         peer, _ = own_upstream.exchange(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(block) + block)
         warm.answer()
         before = gate.memory()
-        clients, peers, counts = [], [peer], []
+        clients, peers = [], [peer]
         for number in range(8):
             clients.append(gate.client("GET", "/db/doc/a"))
             if number:
                 peers.append(own_upstream.accept())
             peers[number].message()
             peers[number].send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        for peer in peers:
-            counts.append(peer.send_until_stuck(block, size, 0.2))
+        counts = [peer.send_until_stuck(block, size, 0.2) for peer in peers]
         assert max(counts) < size // 2
         assert gate.memory() - before < 4_000_000
         whole = block * (size // len(block) + 1)

@@ -142,7 +142,7 @@ LINES = [
 
 @MODES
 def test_feeds_of_lines_end_between_lines(gate, upstream, mode):
-    """continuous and eventsource end at once where no row is open, and the answer is whole."""
+    """Continuous and eventsource end at once where no row is open, and the answer is whole."""
     feeds = [Feed(gate, upstream, f"feed={kind}&since=7", mode, begin) for kind, begin in LINES]
     for feed, (_, begin) in zip(feeds, LINES, strict=True):
         answer = feed.client.answer()

@@ -133,5 +133,3 @@ def test_a_key_file_that_changed_is_read_for_its_first_token(own_upstream, mode)
 
         eventually(served)
         assert gate.client("GET", "/_session", mode=mode).message().status == 401
-
-

@@ -11,6 +11,7 @@ from tests.web.sockets import Client, eventually
 
 MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
 EXPECT = "Expect: 100-continue"
+JSON = "Content-Type: application/json"
 
 
 def refusals(gate):
@@ -19,8 +20,8 @@ def refusals(gate):
     return {
         401: gate.head("PUT", "/db/doc/a", length, EXPECT, token=None),
         403: gate.head("PUT", "/other/doc/a", length, EXPECT),
-        415: gate.head("POST", "/db/_bulk_docs", length, EXPECT, "Content-Type: application/json", "Content-Encoding: gzip"),
-    }  # fmt: skip
+        415: gate.head("POST", "/db/_bulk_docs", length, EXPECT, JSON, "Content-Encoding: gzip"),
+    }
 
 
 @MODES
@@ -124,7 +125,7 @@ def framed(body, framing, piece=40000):
 def test_a_hidden_design_document_never_reaches_couchdb_whole(gate, upstream, mode, framing, place, size):
     """Whether the body is held or streamed: 403 for the writer, and CouchDB has at most a part of the body."""
     field, sent = framed(documents(size, place), framing)
-    client = gate.client("POST", "/db/_bulk_docs", field, "Content-Type: application/json", mode=mode)
+    client = gate.client("POST", "/db/_bulk_docs", field, JSON, mode=mode)
     try:
         client.send(sent)
     except (ConnectionResetError, BrokenPipeError):
@@ -135,7 +136,7 @@ def test_a_hidden_design_document_never_reaches_couchdb_whole(gate, upstream, mo
         assert upstream.untouched
         return
     peer = upstream.accept()
-    _, fields = peer.head()
+    peer.head()
     how, got = peer.ending(2)
     assert how == "reset"
     assert b"_design" not in got
@@ -150,7 +151,7 @@ def test_a_judged_body_without_design_documents_arrives_whole(gate, upstream, mo
     """What is held back while it is judged is sent in the end, byte for byte."""
     body = documents(size, "last").replace(b"_design/app", b"plain")
     field, sent = framed(body, framing)
-    client = gate.client("POST", "/db/_bulk_docs", field, "Content-Type: application/json", mode=mode)
+    client = gate.client("POST", "/db/_bulk_docs", field, JSON, mode=mode)
     client.send(sent)
     _, request = upstream.exchange(HELLO)
     assert request.body == body
@@ -162,7 +163,7 @@ def test_who_may_design_may_send_design_documents(gate, upstream, size):
     """A principal with the kind `design` sends the same bodies, and they arrive."""
     field, sent = framed(documents(size, "last"), "length")
     token = gate.token(**{"_couchdb.roles": ["designer"]}, _couchdb={"roles": ["designer"]})
-    client = gate.client("POST", "/db/_bulk_docs", field, "Content-Type: application/json", token=token)
+    client = gate.client("POST", "/db/_bulk_docs", field, JSON, token=token)
     client.send(sent)
     _, request = upstream.exchange(HELLO)
     assert re.search(rb"_design/app", request.body)
@@ -173,7 +174,7 @@ def test_who_may_design_may_send_design_documents(gate, upstream, size):
 def test_many_small_pieces_of_a_judged_body_cost_no_more_than_their_bytes(gate, upstream):
     """A judged body that dribbles in a few bytes at a time is taken in about linear time."""
     body = b'{"docs":[' + b'{"_id":"a"},' * 60000 + b"{}]}"
-    client = gate.client("POST", "/db/_bulk_docs", f"Content-Length: {len(body)}", "Content-Type: application/json")
+    client = gate.client("POST", "/db/_bulk_docs", f"Content-Length: {len(body)}", JSON)
     other = gate.client()
     for at in range(0, len(body), 24):
         client.send(body[at : at + 24])
