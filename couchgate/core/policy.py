@@ -273,5 +273,6 @@ class Policy:
         rule = self._memo[key]
         if rule is None:
             rule = next((rule for rule in self._rules if rule.applies(principal, database)), _NO_RULE)
-            self._memo.put(key, rule)
+            if database is None or len(database) <= _SHORT:
+                self._memo.put(key, rule)
         return rule

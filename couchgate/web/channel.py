@@ -182,6 +182,7 @@ class GateChannel:
         sink = request.sink
         try:
             piece = body.feed(data)
+            self._buffer = body.rest  # the next request's, also if this body is refused in a moment
             if body.size > self.site.limits.body_bytes:
                 raise BodyTooLarge(f"The body is longer than {self.site.limits.body_bytes} bytes.")
         except GateError as error:
@@ -189,7 +190,6 @@ class GateChannel:
             sink.body_failed(error)
             return
         request.received = body.size
-        self._buffer = body.rest  # the next request's, also if this body is refused in a moment
         try:
             if piece:
                 sink.body_data(piece)

@@ -133,8 +133,9 @@ class Relay:
         with some methods. On a kept connection the rest would be a request that nobody decided.
         """
         head = self._request.head
-        kind = head.fields.first(b"content-type")
-        return head.method in _WITHOUT_BODY or (kind is not None and kind.lower().startswith(b"multipart/"))
+        # The word anywhere: CouchDB also finds it behind semicolons, and in the last of several fields.
+        kinds = head.fields.all(b"content-type")
+        return head.method in _WITHOUT_BODY or any(b"multipart" in kind.lower() for kind in kinds)
 
     def _take_held(self) -> bytes:
         """What of the held body may go up now: all of it once it is complete, else all but its last piece."""

@@ -10,7 +10,6 @@ BODY = b'--b\r\nContent-Disposition: form-data; name="_doc"\r\n\r\n{}\r\n--b--\r
     [
         ['Content-Type: ;multipart/form-data; boundary="b"'],
         ['Content-Type: ; ;multipart/form-data; boundary="b"'],
-        ['Content-Type: ', 'Content-Type: multipart/form-data; boundary="b"'],
     ],
 )
 def test_a_disguised_multipart_body_ends_its_connection_to_couchdb(gate, upstream, lines):

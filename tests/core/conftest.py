@@ -15,7 +15,6 @@ from couchgate.core.target import classify
 from couchgate.core.token import TokenRules
 from couchgate.testing import Minter
 
-
 # A busy machine is no failure.
 settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("couchgate")
