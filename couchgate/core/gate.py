@@ -120,8 +120,7 @@ class Gate:
         self._cors_lines = {origin: rewrite.lines_of(cors.answer(origin)) for origin in (None, *cors.origins)}
         self._introduction = introduction
         self._host_line = b"\r\nHost: %b" % authority.encode("ascii")
-        self._verdicts: Memo[bytes, Admission] = Memo(VERDICTS_KEPT)
-        self._verdicts_of: Mapping[str, KeySet] | None = None
+        self._verdicts: tuple[Mapping[str, KeySet] | None, Memo[bytes, Admission]] = (None, Memo(VERDICTS_KEPT))
 
     def screen(self, head: RequestHead) -> Screen:
         """Judge `Host` (RFC 9112 3.2) and CORS. Raises BadRequest, Misdirected."""
@@ -199,10 +198,11 @@ class Gate:
         if isinstance(token, GateError):
             raise copy(token)
         keysets = facts.keysets
-        if keysets is not self._verdicts_of:
-            self._verdicts.forget()
-            self._verdicts_of = keysets
-        admission = self._verdicts[prepared.token_key]
+        kept_of, verdicts = self._verdicts
+        if kept_of is not keysets:
+            verdicts = Memo(VERDICTS_KEPT)
+            self._verdicts = (keysets, verdicts)  # one value, so that no thread keeps an old verdict among the new
+        admission = verdicts[prepared.token_key]
         if admission is not None and now < admission.expires:
             return admission
         try:
@@ -212,7 +212,7 @@ class Gate:
                 raise
             return NeedKeys(error.rules_id, error.kid)
         admission = Admission(principal_of(verified.claims, verified.rules), verified.expires)
-        self._verdicts.put(prepared.token_key, admission)
+        verdicts.put(prepared.token_key, admission)
         return admission
 
     def _check_copy(self, prepared: _Prepared, principal: Principal, target: Target) -> None:

@@ -38,8 +38,3 @@ class Memo(dict[K, "V | None"], Generic[K, V]):
             self._old = dict(self)
             self.clear()
         self[key] = value
-
-    def forget(self) -> None:
-        """Forget everything."""
-        self._old = {}
-        self.clear()

@@ -10,7 +10,7 @@ A feed ends when the admission expires (`end`): at a place where PouchDB takes u
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet import defer
 
@@ -20,6 +20,7 @@ from couchgate.core.gate import Forward
 from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
+from couchgate.web.couchdb import Pool, Upstream
 from couchgate.web.request import JSON, ClientRequest
 
 if TYPE_CHECKING:
@@ -29,22 +30,6 @@ HELD = 1 << 20  # bytes of a judged body before CouchDB hears of the request
 END_SECONDS = 0.4  # how long a feed may take to reach a place where it can end well: with the sweep, a second in all
 _REPEATABLE = frozenset((b"GET", b"HEAD"))
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"COPY"))
-
-
-class Upstream(Protocol):
-    """A connection to CouchDB, as `couchgate.upstream.connection` has it."""
-
-    def begin(self, exchange: Any, method: bytes, data: bytes, *, complete: bool, keep: bool) -> bool: ...
-    def send(self, data: bytes, *, complete: bool = False) -> bool: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def abandon(self) -> None: ...
-
-
-class Pool(Protocol):
-    """Where connections to CouchDB come from, as `couchgate.upstream.pool` has it."""
-
-    def acquire(self, exchange: Any, *, fresh: bool = False) -> defer.Deferred[None] | None: ...
 
 
 class Relay:

@@ -19,7 +19,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from couchgate.core.errors import GateError
 from couchgate.core.gate import Facts, Gate, NeedKeys
-from couchgate.web.relay import Pool, Relay
+from couchgate.web.couchdb import Pool
+from couchgate.web.relay import Relay
 from couchgate.web.request import ClientRequest
 
 Refresh = Callable[[str, "str | None"], "defer.Deferred[None]"]

@@ -18,15 +18,14 @@ def error_of(answer):
     return value["error"]
 
 
-@MODES
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_an_upstream_that_refuses_is_503_for_a_while(mode, host):
+def test_an_upstream_that_refuses_is_503_for_a_while(host):
     """Nobody listens: 503 with Retry-After, in JSON and with CORS, by address and by name."""
     upstream = Upstream()
     upstream.url = f"http://{host}:{upstream.port}"
     with running_gate(upstream) as gate:
         upstream.close()
-        for method in ("GET", "PUT"):
+        for method, mode in (("GET", "keepalive"), ("PUT", "keepalive"), ("GET", "close"), ("PUT", "close")):
             client = gate.client(method, "/db/doc", f"Origin: {ORIGIN.decode()}", mode=mode)
             answer = client.answer()
             assert answer.status == 503

@@ -84,12 +84,19 @@ def refused_handshake(upstream):
         raise ssl.SSLError  # an orderly end will do as well
 
 
-@pytest.fixture
-def secure_gate(authority):
+@pytest.fixture(scope="module")
+def started(authority):
     upstream = SecureUpstream(authority.contexts["localhost"])
     with running_gate(upstream, env={"SSL_CERT_FILE": authority.path}) as gate:
         yield gate, upstream
     upstream.close()
+
+
+@pytest.fixture
+def secure_gate(started):
+    """A gate that trusts its upstream, and the upstream."""
+    yield started
+    started[1].settle()
 
 
 @pytest.mark.parametrize("mode", ["keepalive", "close"])
