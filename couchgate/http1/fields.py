@@ -18,8 +18,8 @@ from couchgate.core.message import Fields
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 5.6.2
 _LINE = re.compile(TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*")
 
-# Bounds in entries and in bytes of the key: what a hostile client can make this hold is a few megabytes.
-_BLOCKS: Memo[bytes, Fields] = Memo(2048)
+# Bounds in entries and in bytes of the key: what hostile clients can make this hold is some 20 megabytes.
+_BLOCKS: Memo[bytes, Fields] = Memo(1280)
 _BLOCK_KEPT = 2560
 
 

@@ -53,7 +53,6 @@ class UpstreamConnection:
         self._exchange: Exchange | None = None
         self._reader: ResponseReader | None = None
         self._pool = pool
-        self.pending_since = 0.0  # when it began to be made; 0 once it is known to stand
 
     def begin(self, exchange: Exchange, method: bytes, data: bytes, *, complete: bool, keep: bool) -> bool:
         """Send `data`, the request's head and perhaps body. `complete`: that was all. False: wait for `drained`.
@@ -65,10 +64,7 @@ class UpstreamConnection:
         self._reader = ResponseReader(method)
         self._sent = complete
         self.used += 1
-        if self.wire.write(data):
-            self.pending_since = 0.0  # the kernel took it, so the connection stands
-            return True
-        return False
+        return self.wire.write(data)
 
     def send(self, data: bytes, *, complete: bool = False) -> bool:
         """Send more of the body. `complete`: that was the end of it. False: wait for `drained`."""
@@ -102,13 +98,11 @@ class UpstreamConnection:
 
     def drained(self) -> None:
         """The wire can be written to again."""
-        self.pending_since = 0.0
         if self._exchange is not None:
             self._exchange.upstream_drained()
 
     def received(self, data: bytes) -> None:
         """Bytes from CouchDB."""
-        self.pending_since = 0.0
         exchange = self._exchange
         reader = self._reader
         if exchange is None or reader is None:
@@ -181,7 +175,7 @@ class UpstreamConnection:
         elif reader.touched:
             error: GateError = BadGateway("CouchDB's answer broke off.", code="upstream_cut")
             exchange.upstream_failed(error, stale=False)
-        elif self.pending_since:
+        elif not self.wire.stands:
             error = Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
             exchange.upstream_failed(error, stale=False)
         else:

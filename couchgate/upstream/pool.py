@@ -44,7 +44,7 @@ class UpstreamPool:
         self._idle_most = idle_most
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
-        self._pending: dict[UpstreamConnection, None] = {}
+        self._pending: dict[UpstreamConnection, float] = {}  # when they began to be made
         self._tick = seconds()
         self._stopped = False
 
@@ -63,8 +63,7 @@ class UpstreamPool:
             self._failed(exchange)
             return None
         if waiting is None:
-            connection.pending_since = self._seconds()
-            self._pending[connection] = None
+            self._pending[connection] = self._seconds()
             self._open.add(connection)
             exchange.upstream_connected(connection)
             return None
@@ -106,10 +105,10 @@ class UpstreamPool:
     def sweep(self) -> None:
         """Close what has been idle or in the making for too long; to be called about once a second."""
         self._tick = now = self._seconds()
-        for connection in list(self._pending):
-            if not connection.pending_since:
+        for connection, since in list(self._pending.items()):
+            if connection.wire.stands:
                 del self._pending[connection]
-            elif connection.pending_since < now - self._connect_seconds:
+            elif since < now - self._connect_seconds:
                 connection.give_up()
         before = now - IDLE_SECONDS
         while self._idle and self._idle[0].idle_since < before:

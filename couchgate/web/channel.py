@@ -233,7 +233,7 @@ class GateChannel(Intake):
             if waited > DISCARD_SECONDS:
                 self._end()
         elif self._request is None:
-            if self._buffer:
+            if self._buffer and not self.wire.blocked:
                 if waited > limits.head_seconds:
                     self._buffer = b""
                     self._refuse_unread(RequestTimeout("The head of the request did not come in time."))

@@ -229,6 +229,8 @@ class Relay:
         """The client takes data again."""
         if self._connection is not None:
             self._connection.resume()
+        if self._end_by and self._answering:
+            self._try_end()
 
     def upstream_failed(self, error: GateError, *, stale: bool) -> None:
         """CouchDB's part ended too early."""

@@ -38,6 +38,10 @@ class Wire(Protocol):
         """Whether writing should wait for `drained`."""
 
     @property
+    def stands(self) -> bool:
+        """Whether the connection is known to have been made; it may be written to before."""
+
+    @property
     def secure(self) -> bool:
         """Whether it runs over TLS."""
 

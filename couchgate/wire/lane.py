@@ -137,7 +137,19 @@ class SocketWire:
     be made, `lost` says so.
     """
 
-    __slots__ = ("_closing", "_fd", "_lane", "_mask", "_out", "_owner", "_recv", "_send", "_socket", "blocked")
+    __slots__ = (
+        "_closing",
+        "_fd",
+        "_lane",
+        "_mask",
+        "_out",
+        "_owner",
+        "_recv",
+        "_send",
+        "_socket",
+        "blocked",
+        "stands",
+    )
 
     secure = False
 
@@ -152,6 +164,7 @@ class SocketWire:
         self._mask = _IN
         self._closing = False
         self.blocked = False
+        self.stands = False  # whether anything went out or came in: then the connection has been made
         lane.add(self._fd, self)
 
     def readable(self) -> None:
@@ -182,6 +195,8 @@ class SocketWire:
             sent = self._send(data)
         except OSError:
             sent = 0  # full, not connected yet, or broken: the next event tells
+        if sent:
+            self.stands = True
         if sent == len(data):
             return True
         if self._socket is not None:
@@ -192,6 +207,8 @@ class SocketWire:
 
     def writable(self) -> None:
         """Send what is left."""
+        if not self.blocked:
+            return  # meant for the one that had this descriptor before
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         try:
             sent = self._send(data) if data else 0
@@ -200,6 +217,7 @@ class SocketWire:
         except OSError:
             self._lose(clean=False)
             return
+        self.stands = True
         if sent < len(data):
             self._out = [data[sent:]]
             return

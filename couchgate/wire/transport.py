@@ -27,6 +27,7 @@ class TransportWire(protocol.Protocol):
         self._closing = False
         self.blocked = False
         self.secure = False
+        self.stands = True  # Twisted hands out connections that have been made
 
     def connectionMade(self) -> None:
         """The transport is there."""

@@ -2,7 +2,11 @@
 
 import pytest
 
-BODY = b'--b\r\nContent-Disposition: form-data; name="_doc"\r\n\r\n{}\r\n--b--\r\n' + b" " * 4096 + b"DELETE /o HTTP/1.1\r\n"
+BODY = (
+    b'--b\r\nContent-Disposition: form-data; name="_doc"\r\n\r\n{}\r\n--b--\r\n'
+    + b" " * 4096
+    + b"DELETE /o HTTP/1.1\r\n"
+)
 
 
 @pytest.mark.parametrize(

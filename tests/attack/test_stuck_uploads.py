@@ -34,7 +34,7 @@ def test_a_judged_body_that_came_while_keys_were_fetched_arrives(own_upstream):
             asking.send(body)
             client.send(BODY[EARLY:])
             eventually(lambda: not own_upstream.untouched, 4)
-            peer, request = own_upstream.exchange(HELLO)
+            _, request = own_upstream.exchange(HELLO)
             assert request.body == BODY
             assert client.message().status == 200
     finally:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import sysconfig
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE, STDOUT, run
 
@@ -46,10 +47,24 @@ def installed(tmp_path_factory):
     return python
 
 
-def pytest_of(installed, *arguments):
-    """Run these tests against the installed wheel; answers what pytest wrote."""
-    options = ("-c", str(CHECKOUT / "pyproject.toml"), "-o", "pythonpath=", "-q", "-p", "no:randomly")
-    return installed("-P", "-m", "pytest", *options, *arguments, COUCHGATE_PYTHON=sys.executable)
+@pytest.fixture(scope="session")
+def outcomes(installed):
+    """What pytest wrote about the installed wheel, as futures; at the same time, since one of them mostly waits."""
+    core_and_grammar = [
+        str(file)
+        for module in MODULES
+        for room, name in [Path(module).parts[1:]]
+        if room in {"core", "http1"}
+        for file in (CHECKOUT / "tests" / room).glob(f"test_{name.removesuffix('.py')}*.py")
+    ]
+    assert len(core_and_grammar) > 12
+    conformance = (str(CHECKOUT / "tests" / "conformance"), "-k", "keepalive-rs256")
+    options = ("-P", "-m", "pytest", "-c", str(CHECKOUT / "pyproject.toml"), "-o", "pythonpath=", "-q")
+    with ThreadPoolExecutor() as pool:
+        yield {
+            name: pool.submit(installed, *options, *arguments, COUCHGATE_PYTHON=sys.executable)
+            for name, arguments in {"core and grammar": core_and_grammar, "conformance": conformance}.items()
+        }
 
 
 def test_the_listed_modules_are_extension_modules_and_say_so(installed):
@@ -62,22 +77,14 @@ def test_the_listed_modules_are_extension_modules_and_say_so(installed):
     assert said.endswith(" (compiled)\n")
 
 
-def test_the_compiled_core_and_grammar_pass_their_own_tests(installed):
+def test_the_compiled_core_and_grammar_pass_their_own_tests(outcomes):
     """What the tests of `core` and `http1` say of the listed modules holds for the extension modules too."""
-    files = [
-        str(file)
-        for module in MODULES
-        for room, name in [Path(module).parts[1:]]
-        if room in {"core", "http1"}
-        for file in (CHECKOUT / "tests" / room).glob(f"test_{name.removesuffix('.py')}*.py")
-    ]
-    assert len(files) > 12
-    assert " passed" in pytest_of(installed, *files)
+    assert " passed" in outcomes["core and grammar"].result()
 
 
-def test_the_compiled_gate_passes_the_conformance_cases(installed):
+def test_the_compiled_gate_passes_the_conformance_cases(outcomes):
     """The shared conformance cases, with kept connections."""
-    assert "1 passed" in pytest_of(installed, str(CHECKOUT / "tests" / "conformance"), "-k", "keepalive-rs256")
+    assert "1 passed" in outcomes["conformance"].result()
 
 
 def test_a_machine_that_cannot_compile_gets_the_pure_wheel_and_a_line_about_it(tmp_path):
