@@ -40,7 +40,8 @@ from couchgate.upstream.probe import probe
 from couchgate.web.own import EndpointResource, OwnResource
 from couchgate.web.resources import Door, ReverseProxyResource, RootResource
 from couchgate.web.site import GateSite
-from couchgate.wire.lane import Acceptor, Lane, lane_of
+from couchgate.wire.acceptor import Acceptor
+from couchgate.wire.lane import Lane, lane_of
 
 POOL_SWEEP_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000  # made and not freed before the collector looks at them; Python's default is 700

@@ -24,7 +24,8 @@ from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
 from couchgate.web.stock import StockChannel, StockSite
 from couchgate.wire import Wire
-from couchgate.wire.lane import Acceptor, Lane, SocketWire
+from couchgate.wire.acceptor import Acceptor
+from couchgate.wire.lane import Lane, SocketWire
 from couchgate.wire.transport import TransportWire
 
 SWEEP_SECONDS = 0.5

@@ -10,11 +10,9 @@ timers, signals and everything else on the reactor go on. This uses the reactor'
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
@@ -29,9 +27,7 @@ from couchgate.wire import RECEIVE, Owner
 STAY = 0.005  # seconds away from the reactor at most, besides the last handler and one wait
 WAIT = 0.001  # seconds to wait for the next event before going back
 BATCH = 256  # events taken at once
-ACCEPTS = 64  # connections accepted before others are served
-REST = 1.0  # seconds without accepting when there are no descriptors left
-_IN = 1  # EPOLLIN and EPOLLOUT, which select has on Linux only
+IN = 1  # EPOLLIN and EPOLLOUT, which select has on Linux only
 _OUT = 4
 _RST = struct.pack("ii", 1, 0)
 
@@ -112,7 +108,7 @@ class Lane:
 
     # -- the wires' side
 
-    def add(self, fd: int, one: Watched, mask: int = _IN) -> None:
+    def add(self, fd: int, one: Watched, mask: int = IN) -> None:
         """Watch `fd`."""
         if not self._watched:
             self.reactor.addReader(self)
@@ -161,7 +157,7 @@ class SocketWire:
         self._send = sock.send
         self._owner = owner
         self._out: list[bytes] = []
-        self._mask = _IN
+        self._mask = IN
         self._closing = False
         self.blocked = False
         self.stands = False  # whether anything went out or came in: then the connection has been made
@@ -180,7 +176,7 @@ class SocketWire:
             if not self._closing:
                 self._owner.received(data)
             return
-        self._watch(self._mask & ~_IN)
+        self._watch(self._mask & ~IN)
         if self._closing and not self._out:
             self._lose(clean=True)
         elif not self._closing:
@@ -236,11 +232,11 @@ class SocketWire:
 
     def pause(self) -> None:
         """Receive nothing until `resume`."""
-        self._watch(self._mask & ~_IN)
+        self._watch(self._mask & ~IN)
 
     def resume(self) -> None:
         """Receive again."""
-        self._watch(self._mask | _IN)
+        self._watch(self._mask | IN)
 
     def close(self) -> None:
         """Close once everything written has gone out."""
@@ -272,51 +268,3 @@ class SocketWire:
         self._lane.remove(self._fd)
         sock.close()
         self._owner.lost(clean=clean)
-
-
-class Acceptor:
-    """Accepts connections of a listening socket. `accepted(sock, address)` is called for each, non-blocking."""
-
-    def __init__(self, lane: Lane, listener: socket.socket, accepted: Callable[[socket.socket, Any], None]) -> None:
-        self._lane = lane
-        self._listener = listener
-        self._accepted = accepted
-        self._resting: Any = None
-        listener.setblocking(False)  # noqa: FBT003  # the socket's own signature
-        lane.add(listener.fileno(), self)
-
-    def readable(self) -> None:
-        """Accept what waits."""
-        for _ in range(ACCEPTS):
-            try:
-                sock, address = self._listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno == errno.ECONNABORTED:
-                    continue
-                sentence = "No connection can be accepted for a moment: {error}"
-                self._lane.log.warn(sentence, error=error)  # noqa: G010  # Twisted's logger has no `warning`
-                self._lane.change(self._listener.fileno(), 0)
-                self._resting = self._lane.reactor.callLater(REST, self._go_on)
-                return
-            sock.setblocking(False)  # noqa: FBT003  # the socket's own signature
-            self._accepted(sock, address)
-
-    def _go_on(self) -> None:
-        self._resting = None
-        self._lane.change(self._listener.fileno(), _IN)
-
-    def writable(self) -> None:
-        """Never asked for."""
-
-    def abort(self) -> None:
-        """A connection could not be taken on; go on with the next."""
-
-    def stop(self) -> None:
-        """Accept no more."""
-        if self._resting is not None:
-            self._resting.cancel()
-        self._lane.change(self._listener.fileno(), 0)  # the port's own descriptor keeps the socket in the epoll
-        self._lane.remove(self._listener.fileno())
-        self._listener.close()

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from couchgate.wire.lane import Acceptor, SocketWire, lane_of
+from couchgate.wire.acceptor import Acceptor
+from couchgate.wire.lane import SocketWire, lane_of
 from tests.web.sockets import PATIENCE
 from tests.wire.conftest import Recorder
 
