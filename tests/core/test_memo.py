@@ -26,25 +26,12 @@ def test_what_is_in_use_outlives_its_generation():
     assert memo[0] is None
 
 
-def test_forgetting_forgets_both_generations():
-    """After `forget` nothing is known, old or young."""
-    memo = Memo(1)
-    memo.put("old", 1)
-    memo.put("young", 2)
-    assert (memo["young"], memo["old"]) == (2, 1)
-    memo.forget()
-    assert (memo["young"], memo["old"]) == (None, None)
-
-
-@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(["put", "get", "get", "forget"]), st.integers(0, 9))))
+@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(["put", "get", "get"]), st.integers(0, 9))))
 def test_a_memo_is_a_dict_that_may_forget(size, steps):
     """Whatever the order of calls, an answer is the last stored result or None, and the memory stays bounded."""
     memo, model, recent = Memo(size), {}, []
     for number, (step, key) in enumerate(steps):
-        if step == "forget":
-            memo.forget()
-            model, recent = {}, []
-        elif step == "put":
+        if step == "put":
             memo.put(key, number)
             model[key] = number
         else:

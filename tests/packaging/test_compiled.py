@@ -16,6 +16,7 @@ CHECKOUT = Path(__file__).parents[2]
 MODULES = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
     "hooks"
 ]["custom"]["modules"]
+NAMES = [module.removesuffix(".py").replace("/", ".") for module in MODULES]
 BUILD = ("-m", "build", "--wheel", "--no-isolation")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -47,6 +48,18 @@ def installed(tmp_path_factory):
     return python
 
 
+# Prints the files of the modules that are named, and the modules besides them that their classes inherit from.
+LOOK = """
+import importlib, inspect, json, sys
+names = sys.argv[1:]
+modules = [importlib.import_module(name) for name in names]
+classes = [one for module in modules for _, one in inspect.getmembers(module, inspect.isclass)]
+bases = {base.__module__ for one in classes if one.__module__ in names for base in one.__mro__}
+others = sorted(base for base in bases if base.startswith("couchgate.") and base not in names)
+print(json.dumps([[module.__file__ for module in modules], others]))
+"""
+
+
 @pytest.fixture(scope="session")
 def outcomes(installed):
     """What pytest wrote about the installed wheel, as futures; at the same time, since one of them mostly waits."""
@@ -69,12 +82,16 @@ def outcomes(installed):
 
 def test_the_listed_modules_are_extension_modules_and_say_so(installed):
     """Every module of the list in pyproject.toml is imported as an extension module, and `--version` says it."""
-    names = [module.removesuffix(".py").replace("/", ".") for module in MODULES]
-    code = "import importlib, json, sys; print(json.dumps([importlib.import_module(n).__file__ for n in sys.argv[1:]]))"
-    files = json.loads(installed("-P", "-c", code, *names))
+    files, _ = json.loads(installed("-P", "-c", LOOK, *NAMES))
     assert [file for file in files if not file.endswith(sysconfig.get_config_var("EXT_SUFFIX"))] == []
     said = installed("-P", "-c", "from couchgate.cli import main; main(['--version'])")
     assert said.endswith(" (compiled)\n")
+
+
+def test_what_a_compiled_class_inherits_from_is_compiled_too(installed):
+    """No class of the listed modules has a base in a module that was left out, which would undo most of the gain."""
+    _, others = json.loads(installed("-P", "-c", LOOK, *NAMES))
+    assert others == []
 
 
 def test_the_compiled_core_and_grammar_pass_their_own_tests(outcomes):
