@@ -5,8 +5,9 @@ written once per turn of the loop. A file that cannot be written is reported onc
 log is bad, refusing everybody is worse.
 
 Fields: `time` (RFC 3339, when the head was complete), `id`, `principal`, `peer`, `method`, `endpoint` (class of
-target), `status`, `verdict` ("forwarded" or "refused"), `reason` (a word), `upstream_s` (to the response head; null
-if CouchDB was not asked), `seconds`, `in` and `out` (body bytes).
+target), `status` (0: the client left before any), `verdict` ("forwarded", "refused", or "answered" by the gate itself),
+`reason` (a word), `upstream_s` (to the response head; null if CouchDB did not answer), `seconds`, `in` and `out` (body
+bytes).
 """
 
 from __future__ import annotations

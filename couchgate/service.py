@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from twisted.application.service import MultiService
 from twisted.internet import defer, endpoints, task
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,7 +37,7 @@ from couchgate.facts.keyurl import key_source
 from couchgate.settings import Settings, UpstreamSettings
 from couchgate.upstream.connectors import EndpointConnector, SocketConnector
 from couchgate.upstream.pool import Connector, UpstreamPool
-from couchgate.upstream.probe import probe
+from couchgate.upstream.probe import probe, reach
 from couchgate.web.own import EndpointResource, OwnResource
 from couchgate.web.resources import Door, ReverseProxyResource, RootResource
 from couchgate.web.site import GateSite
@@ -70,17 +71,22 @@ def gate_of(settings: Settings) -> Gate:
     )
 
 
+def endpoint_of(reactor: Any, upstream: UpstreamSettings) -> IStreamClientEndpoint:
+    """CouchDB as a Twisted endpoint; by https its certificate is verified for the host's name (service-identity)."""
+    endpoint: Any = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
+    if upstream.secure:
+        endpoint = endpoints.wrapClientTLS(optionsForClientTLS(upstream.host), endpoint)
+    return endpoint  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
+
+
 def connector_of(reactor: Any, lane: Lane | None, upstream: UpstreamSettings) -> Connector:
-    """The way to CouchDB; by https its certificate is verified for the host's name (service-identity)."""
+    """The way to CouchDB: a socket on the lane where that will do, else the endpoint."""
     if lane is not None and not upstream.secure:
         try:
             return SocketConnector(lane, upstream.host, upstream.port)
         except ValueError:
             pass  # a name, not an address: looked up anew for each connection
-    endpoint: Any = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
-    if upstream.secure:
-        endpoint = endpoints.wrapClientTLS(optionsForClientTLS(upstream.host), endpoint)
-    return EndpointConnector(endpoint, reactor, upstream.connect_seconds)
+    return EndpointConnector(endpoint_of(reactor, upstream), reactor, upstream.connect_seconds)
 
 
 def settle_memory() -> None:
@@ -215,7 +221,8 @@ class GateService(MultiService):
         return probe(self.pool, upstream.authority, self._reactor, name_line=name_line)
 
     async def _first_look(self) -> None:
-        problem = await self._ask_couchdb()
+        endpoint = endpoint_of(self._reactor, self.settings.upstream)
+        problem = await reach(endpoint, self._reactor, self.settings.upstream.connect_seconds)
         if problem is not None:
             self.log.warn(
                 "{problem} The gate serves all the same, and is not ready until that is over.", problem=problem

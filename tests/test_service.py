@@ -199,7 +199,7 @@ class NoFirstLook:
     def __init__(self, port):
         self.url = f"http://127.0.0.1:{port}"
 
-    def exchange(self, answer):
+    def looked_at(self):
         """Nobody is there for the gate's first look."""
 
     def settle(self):

@@ -6,7 +6,13 @@ name of its own for such calls (`[upstream.own]`), CouchDB must know it.
 
 from __future__ import annotations
 
-from twisted.internet import defer
+from typing import Any
+
+from twisted.internet import defer, protocol
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime, ISSLTransport, IStreamClientEndpoint
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from couchgate.core.errors import GateError
 from couchgate.core.message import ResponseHead
@@ -80,3 +86,42 @@ async def probe(
         return await asked
     except defer.TimeoutError:
         return f"CouchDB did not answer within {seconds:g} seconds."
+
+
+@implementer(IHandshakeListener)
+class _Caller(protocol.Protocol):
+    """Connects and goes; `made` fires once the connection stands, by TLS once the certificate is verified."""
+
+    def __init__(self) -> None:
+        self.made: defer.Deferred[None] = defer.Deferred()
+
+    def connectionMade(self) -> None:
+        """The connection stands, or TLS begins."""
+        if not ISSLTransport.providedBy(self.transport):
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        """The certificate is good (IHandshakeListener)."""
+        carrier: Any = self.transport
+        carrier.loseConnection()
+        self.made.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Gone, perhaps before it stood."""
+        if not self.made.called:
+            self.made.errback(reason)
+
+
+async def reach(endpoint: IStreamClientEndpoint, clock: IReactorTime, seconds: float) -> str | None:
+    """None if a connection to CouchDB can be made within `seconds`, else one sentence. Nothing is asked.
+
+    A request would be counted by whoever counts CouchDB's requests, for nothing: the gate serves in any case.
+    """
+    factory = protocol.Factory.forProtocol(_Caller)
+    factory.noisy = False
+    calling: defer.Deferred[Any] = endpoint.connect(factory)
+    try:
+        await calling.addCallback(lambda caller: caller.made).addTimeout(seconds, clock)
+    except Exception:  # noqa: BLE001  # endpoints fail in many ways, and all of them mean no
+        return "CouchDB cannot be reached."
+    return None

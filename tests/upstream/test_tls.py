@@ -147,7 +147,7 @@ def test_who_is_not_couchdb_hears_nothing(authority, trusted):
     """A certificate for another name, or of an authority that is not trusted: 503, and no byte of a request is sent."""
     upstream = SecureUpstream(authority.contexts["other.example.com" if trusted else "localhost"])
     env = {"SSL_CERT_FILE": authority.path} if trusted else {}
-    upstream.exchange = lambda _: refused_handshake(upstream)  # the gate's first look fails already
+    upstream.looked_at = lambda: refused_handshake(upstream)  # the gate's first look fails already
     with running_gate(upstream, env=env) as gate:
         for method in ("GET", "POST"):
             client = gate.client(method, "/db/doc")

@@ -180,7 +180,7 @@ def running_gate(upstream, **options):
     with tempfile.TemporaryDirectory() as directory:
         gate = LiveGate(directory, upstream.url, **options)
         try:
-            upstream.exchange(HELLO)
+            upstream.looked_at()
             upstream.settle()
             yield gate
         finally:

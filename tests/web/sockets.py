@@ -244,6 +244,12 @@ class Upstream:
         """Whether the gate has asked for no connection that was not taken yet."""
         return not select.select([self._listener], [], [], 0)[0]
 
+    def looked_at(self):
+        """The gate's first look at CouchDB: it connects, asks nothing and goes."""
+        peer = self.accept()
+        assert peer.ending()[1] == b""
+        peer.close()
+
     def settle(self):
         """Close all connections, and wait until the gate has seen it, so that its pool is empty."""
         while not self.untouched:
