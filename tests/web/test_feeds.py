@@ -3,13 +3,11 @@
 import json
 import time
 
-import pytest
-
 from tests.web.live import OK, running_gate
 from tests.web.sockets import eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
-LIFE = 0.7  # seconds until a token expires
+MODES = ("keepalive", "close")
+LIFE = 0.5  # seconds until a token expires
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 ROW = b'{"seq":"%b","id":"%b","changes":[{"rev":"1-a"}]}'
 
@@ -23,6 +21,7 @@ class Feed:
 
     def __init__(self, gate, upstream, query, mode="keepalive", begin=b""):
         self.gate = gate
+        self.mode = mode
         self.expires = time.time() + LIFE
         self.token = gate.token(exp=self.expires)
         self.client = gate.client("GET", f"/db/_changes?{query}", token=self.token, mode=mode)
@@ -38,9 +37,9 @@ class Feed:
         """That this moment is within so many seconds after the expiry."""
         assert 0 <= time.time() - self.expires < seconds
 
-    def goes_on(self, mode):
+    def goes_on(self):
         """That the client's connection serves another request, or in mode close has ended well."""
-        if mode == "close":
+        if self.mode == "close":
             assert self.client.ending() == ("fin", b"")
             return
         self.client.send(self.gate.head("GET", "/_gate/health"))
@@ -63,43 +62,43 @@ ENDS_WELL = [
 ]
 
 
-@MODES
-def test_a_longpoll_ends_as_valid_json_where_it_stands(gate, upstream, mode):
+def test_a_longpoll_ends_as_valid_json_where_it_stands(gate, upstream):
     """Within a second after expiry the array is closed with the last seq; CouchDB's connection is cut."""
     query = "feed=longpoll&since=7&heartbeat=10000"
-    feeds = [Feed(gate, upstream, query, mode, begin) for begin, _, _ in ENDS_WELL]
-    for feed, (_, rows, seq) in zip(feeds, ENDS_WELL, strict=True):
+    cases = [(mode, *case) for mode in MODES for case in ENDS_WELL]
+    feeds = [Feed(gate, upstream, query, mode, begin) for mode, begin, _, _ in cases]
+    for feed, (_, _, rows, seq) in zip(feeds, cases, strict=True):
         answer = feed.client.answer()
         feed.in_time()
         assert last_seq(answer) == (rows, seq)
         assert feed.peer.ending(1)[1] == b""
-        feed.goes_on(mode)
+        feed.goes_on()
 
 
-@MODES
-def test_a_longpoll_that_has_not_begun_gets_an_answer_of_the_gate(gate, upstream, mode):
+def test_a_longpoll_that_has_not_begun_gets_an_answer_of_the_gate(gate, upstream):
     """CouchDB has not answered yet: the gate gives an empty, whole answer with the request's since."""
-    feed = Feed(gate, upstream, "feed=longpoll&since=5-abc", mode)
-    answer = feed.client.answer()
-    feed.in_time()
-    assert answer.status == 200
-    assert answer.first(b"content-type") == b"application/json"
-    assert answer.first(b"vary") == b"Origin"
-    assert last_seq(answer) == ([], "5-abc")
-    assert feed.peer.ending(1)[1] == b""
-    feed.goes_on(mode)
+    for feed in [Feed(gate, upstream, "feed=longpoll&since=5-abc", mode) for mode in MODES]:
+        answer = feed.client.answer()
+        feed.in_time()
+        assert answer.status == 200
+        assert answer.first(b"content-type") == b"application/json"
+        assert answer.first(b"vary") == b"Origin"
+        assert last_seq(answer) == ([], "5-abc")
+        assert feed.peer.ending(1)[1] == b""
+        feed.goes_on()
 
 
-@MODES
-def test_a_longpoll_inside_a_row_waits_for_its_end(gate, upstream, mode):
+def test_a_longpoll_inside_a_row_waits_for_its_end(gate, upstream):
     """At expiry a row is half sent: its other half passes, and then the answer ends well."""
     row = ROW % (b"8-x", b"a")
-    feed = Feed(gate, upstream, "feed=longpoll&since=7", mode, (b'{"results":[\n', row[:20]))
-    other = Feed(gate, upstream, "feed=longpoll&since=7", mode)
-    assert last_seq(other.client.answer()) == ([], 7)  # the gate has seen both expire
-    feed.peer.send(chunk(row[20:]))
-    assert last_seq(feed.client.answer()) == (["a"], "8-x")
-    feed.goes_on(mode)
+    feeds = [Feed(gate, upstream, "feed=longpoll&since=7", mode, (b'{"results":[\n', row[:20])) for mode in MODES]
+    other = Feed(gate, upstream, "feed=longpoll&since=7")
+    assert last_seq(other.client.answer()) == ([], 7)  # the gate has seen all of them expire
+    for feed in feeds:
+        feed.peer.send(chunk(row[20:]))
+    for feed in feeds:
+        assert last_seq(feed.client.answer()) == (["a"], "8-x")
+        feed.goes_on()
 
 
 CANNOT_END = [
@@ -114,10 +113,9 @@ CANNOT_END = [
 ]
 
 
-@MODES
-def test_a_feed_that_cannot_end_well_is_cut(gate, upstream, mode):
+def test_a_feed_that_cannot_end_well_is_cut(gate, upstream):
     """Inside a row that does not go on, or where a last_seq would lose changes: a reset, no end that looks good."""
-    feeds = [Feed(gate, upstream, query, mode, begin) for query, begin in CANNOT_END]
+    feeds = [Feed(gate, upstream, query, mode, begin) for mode in MODES for query, begin in CANNOT_END]
     for feed in feeds:
         how, _ = feed.client.ending()
         feed.in_time(1.2)
@@ -140,16 +138,16 @@ LINES = [
 ]
 
 
-@MODES
-def test_feeds_of_lines_end_between_lines(gate, upstream, mode):
+def test_feeds_of_lines_end_between_lines(gate, upstream):
     """Continuous and eventsource end at once where no row is open, and the answer is whole."""
-    feeds = [Feed(gate, upstream, f"feed={kind}&since=7", mode, begin) for kind, begin in LINES]
-    for feed, (_, begin) in zip(feeds, LINES, strict=True):
+    cases = [(mode, *case) for mode in MODES for case in LINES]
+    feeds = [Feed(gate, upstream, f"feed={kind}&since=7", mode, begin) for mode, kind, begin in cases]
+    for feed, (_, _, begin) in zip(feeds, cases, strict=True):
         answer = feed.client.answer()
         feed.in_time()
         assert answer.body == b"".join(begin)
         assert feed.peer.ending(1)[1] == b""
-        feed.goes_on(mode)
+        feed.goes_on()
 
 
 def test_only_feeds_end_at_expiry(gate, upstream):
