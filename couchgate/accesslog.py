@@ -55,11 +55,6 @@ def _method(method: bytes) -> str:
     return json.dumps(method.decode("latin-1")[:16])
 
 
-@lru_cache(maxsize=8)
-def _second(second: int) -> str:
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-
-
 class AccessLog:
     """Writes to `stream`.
 
@@ -81,6 +76,8 @@ class AccessLog:
         self._lines: list[str] = []
         self._run = os.urandom(4).hex()
         self._count = 0
+        self._second = -1  # that `_stamp` is made of: many requests share one
+        self._stamp = ""
         self._broken = False
 
     def __call__(self, request: Logged) -> None:
@@ -90,13 +87,15 @@ class AccessLog:
         self._count += 1
         started = request.started
         second = int(started)
+        if second != self._second:
+            self._second, self._stamp = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
         upstream = request.upstream_seconds
         code = request.code
         self._lines.append(
             '{"time":"%s.%03dZ","id":"%s-%x","principal":%s,"peer":"%s","method":%s,"endpoint":"%s","status":%d,'
             '"verdict":"%s","reason":"%s","upstream_s":%s,"seconds":%.4f,"in":%d,"out":%d}\n'
             % (
-                _second(second),
+                self._stamp,
                 int((started - second) * 1000),
                 self._run,
                 self._count,
