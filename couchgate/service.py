@@ -1,4 +1,4 @@
-"""Wiring: validated settings become services. Nothing is decided here and nothing is read from the network."""
+"""The life of the gate: what starts, listens, drains and stops. Its parts are made by `couchgate.wiring`."""
 
 from __future__ import annotations
 
@@ -11,82 +11,29 @@ from typing import IO, Any
 
 from twisted.application.service import MultiService
 from twisted.internet import defer, endpoints, task
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from couchgate.accesslog import AccessLog
-from couchgate.core.cors import Cors
-from couchgate.core.gate import Gate
-from couchgate.core.identity import (
-    BasicIntroduction,
-    Introduction,
-    JwtIntroduction,
-    NoIntroduction,
-    ProxyIntroduction,
-    basic_line,
-)
-from couchgate.core.policy import Policy
+from couchgate.core.identity import basic_line
 from couchgate.core.principal import Principal
 from couchgate.endpoints import Answer, Question
 from couchgate.endpoints.session import session
 from couchgate.endpoints.status import Readiness, health
 from couchgate.facts.keyring import KeyRing
 from couchgate.facts.keyurl import key_source
-from couchgate.settings import Settings, UpstreamSettings
-from couchgate.upstream.connectors import EndpointConnector, SocketConnector
-from couchgate.upstream.pool import Connector, UpstreamPool
+from couchgate.settings import Settings
+from couchgate.upstream.pool import UpstreamPool
 from couchgate.upstream.probe import probe, reach
 from couchgate.web.own import EndpointResource, OwnResource
 from couchgate.web.resources import Door, ReverseProxyResource, RootResource
 from couchgate.web.site import GateSite
 from couchgate.wire.acceptor import Acceptor
-from couchgate.wire.lane import Lane, lane_of
+from couchgate.wire.lane import lane_of
+from couchgate.wiring import connector_of, endpoint_of, gate_of
 
 POOL_SWEEP_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000  # made and not freed before the collector looks at them; Python's default is 700
-
-
-def introduction_of(upstream: UpstreamSettings) -> Introduction:
-    """How CouchDB is told for whom a request comes."""
-    if upstream.auth == "proxy":
-        return ProxyIntroduction(upstream.secret or b"", upstream.hmac)
-    if upstream.auth == "jwt":
-        return JwtIntroduction(upstream.secret or b"")
-    if upstream.auth == "basic":
-        return BasicIntroduction(upstream.username or "", upstream.password or "")
-    return NoIntroduction()
-
-
-def gate_of(settings: Settings) -> Gate:
-    """The deciding core that these settings describe."""
-    return Gate(
-        rules=[issuer.rules for issuer in settings.issuers],
-        policy=Policy(settings.rules),
-        cors=Cors(settings.cors.origins, settings.cors.private_network),
-        hosts=settings.gate.hosts,
-        introduction=introduction_of(settings.upstream),
-        authority=settings.upstream.authority,
-    )
-
-
-def endpoint_of(reactor: Any, upstream: UpstreamSettings) -> IStreamClientEndpoint:
-    """CouchDB as a Twisted endpoint; by https its certificate is verified for the host's name (service-identity)."""
-    endpoint: Any = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
-    if upstream.secure:
-        endpoint = endpoints.wrapClientTLS(optionsForClientTLS(upstream.host), endpoint)
-    return endpoint  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
-
-
-def connector_of(reactor: Any, lane: Lane | None, upstream: UpstreamSettings) -> Connector:
-    """The way to CouchDB: a socket on the lane where that will do, else the endpoint."""
-    if lane is not None and not upstream.secure:
-        try:
-            return SocketConnector(lane, upstream.host, upstream.port)
-        except ValueError:
-            pass  # a name, not an address: looked up anew for each connection
-    return EndpointConnector(endpoint_of(reactor, upstream), reactor, upstream.connect_seconds)
 
 
 def settle_memory() -> None:
