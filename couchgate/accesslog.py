@@ -13,7 +13,6 @@ bytes).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from time import gmtime, strftime
@@ -25,6 +24,8 @@ class Logged(Protocol):
 
     @property
     def started(self) -> float: ...
+    @property
+    def id(self) -> str: ...
     @property
     def principal(self) -> str: ...
     @property
@@ -74,8 +75,6 @@ class AccessLog:
         self._wall = wall
         self._failed = failed
         self._lines: list[str] = []
-        self._run = os.urandom(4).hex()
-        self._count = 0
         self._second = -1  # that `_stamp` is made of: many requests share one
         self._stamp = ""
         self._broken = False
@@ -84,7 +83,6 @@ class AccessLog:
         """Log a finished request."""
         if not self._lines:
             self._later(self.flush)
-        self._count += 1
         started = request.started
         second = int(started)
         if second != self._second:
@@ -92,13 +90,12 @@ class AccessLog:
         upstream = request.upstream_seconds
         code = request.code
         self._lines.append(
-            '{"time":"%s.%03dZ","id":"%s-%x","principal":%s,"peer":"%s","method":%s,"endpoint":"%s","status":%d,'
+            '{"time":"%s.%03dZ","id":"%s","principal":%s,"peer":"%s","method":%s,"endpoint":"%s","status":%d,'
             '"verdict":"%s","reason":"%s","upstream_s":%s,"seconds":%.4f,"in":%d,"out":%d}\n'
             % (
                 self._stamp,
                 int((started - second) * 1000),
-                self._run,
-                self._count,
+                request.id,
                 _quoted(request.principal) if request.principal else "null",
                 request.address,
                 _method(request.method),

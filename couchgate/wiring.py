@@ -44,6 +44,7 @@ def gate_of(settings: Settings) -> Gate:
         hosts=settings.gate.hosts,
         introduction=introduction_of(settings.upstream),
         authority=settings.upstream.authority,
+        traces=settings.trace,
     )
 
 

@@ -49,7 +49,7 @@ class Line:
         (line,) = lines
         assert set(line) == FIELDS
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
-        assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]+", line["id"])
+        assert re.fullmatch(r"[0-9a-f]{32}", line["id"])
         assert line["peer"] == "127.0.0.1"
         assert line["seconds"] >= 0
         return line

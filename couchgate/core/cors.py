@@ -23,7 +23,8 @@ from couchgate.core.message import Fields, Pair
 METHODS = b"GET, HEAD, POST, PUT, DELETE, COPY, OPTIONS"
 OFFERED = (
     b"accept, accept-language, authorization, cache-control, content-type, destination, if-match, if-modified-since,"
-    b" if-none-match, if-range, last-event-id, pragma, range, x-couch-full-commit, x-couch-request-id, x-requested-with"
+    b" if-none-match, if-range, last-event-id, pragma, range, traceparent, tracestate, x-couch-full-commit,"
+    b" x-couch-request-id, x-requested-with"
 )
 EXPOSED = (
     b"Accept-Ranges, Content-Disposition, Content-Encoding, Content-Length, Content-MD5, Content-Range, Date, ETag,"

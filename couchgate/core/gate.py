@@ -17,7 +17,7 @@ from copy import copy
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-from couchgate.core import credential, rewrite
+from couchgate.core import credential, rewrite, trace
 from couchgate.core.cors import Cors
 from couchgate.core.errors import BadRequest, Forbidden, GateError, Misdirected, Unauthorized
 from couchgate.core.feed import FeedFollower
@@ -86,7 +86,7 @@ class Forward(NamedTuple):
 class _Prepared:
     """What a gate derives from header fields alone."""
 
-    __slots__ = ("copy_to", "gate", "host", "lines", "screen", "token", "token_key", "upgrade")
+    __slots__ = ("copy_to", "gate", "host", "lines", "screen", "token", "token_key", "trace", "upgrade")
 
     def __init__(self) -> None:
         self.gate: Gate | None = None
@@ -96,6 +96,7 @@ class _Prepared:
         self.token_key = b""
         self.lines = b""
         self.copy_to: tuple[bytes, ...] = ()
+        self.trace = b""
         self.upgrade = False
 
 
@@ -111,7 +112,9 @@ class Gate:
         hosts: frozenset[str],
         introduction: Introduction,
         authority: str,
+        traces: bool = True,
     ) -> None:
+        self.traces = traces
         self._rules = tuple(rules)
         self._policy = policy
         self._cors = cors
@@ -121,6 +124,13 @@ class Gate:
         self._introduction = introduction
         self._host_line = b"\r\nHost: %b" % authority.encode("ascii")
         self._verdicts: tuple[Mapping[str, KeySet] | None, Memo[bytes, Admission]] = (None, Memo(VERDICTS_KEPT))
+
+    def trace(self, fields: Fields) -> bytes:
+        """The trace id that the client sent, 32 hex digits, or empty (`core.trace`)."""
+        prepared: _Prepared | None = fields.prepared
+        if prepared is None or prepared.gate is not self:
+            prepared = self._prepare(fields)
+        return prepared.trace
 
     def screen(self, head: RequestHead) -> Screen:
         """Judge `Host` (RFC 9112 3.2) and CORS. Raises BadRequest, Misdirected."""
@@ -153,11 +163,20 @@ class Gate:
         return self._admit(prepared, facts, now, asked=asked)
 
     def decide(
-        self, head: RequestHead, target: Target, peer: Peer, facts: Facts, now: float, *, asked: bool = False
+        self,
+        head: RequestHead,
+        target: Target,
+        peer: Peer,
+        facts: Facts,
+        now: float,
+        *,
+        asked: bool = False,
+        request_id: bytes = b"",
     ) -> Forward | NeedKeys:
         """Whether this request may go to CouchDB, and how. Raises GateError.
 
-        `target` is what `classify` made of the head, `now` seconds since the epoch.
+        `target` is what `classify` made of the head, `now` seconds since the epoch. `request_id`, unless empty, is what
+        `trace` gave or 32 hex digits of the face's own: CouchDB is told.
         """
         fields = head.fields
         prepared: _Prepared | None = fields.prepared
@@ -174,8 +193,11 @@ class Gate:
             self._check_copy(prepared, principal, target)
         elif prepared.copy_to:
             raise BadRequest("Only COPY has a Destination.", code="destination")
+        traced = b""
+        if request_id:
+            traced = trace.continued(request_id) if prepared.trace else trace.started(request_id)
         return Forward(
-            b"%b %b HTTP/1.1%b%b%b%b"
+            b"%b %b HTTP/1.1%b%b%b%b%b"
             % (
                 head.method,
                 head.target,
@@ -183,6 +205,7 @@ class Gate:
                 prepared.lines,
                 self._introduction.lines(principal, now),
                 peer.lines,
+                traced,
             ),
             principal,
             target,
@@ -224,6 +247,8 @@ class Gate:
         prepared = _Prepared()
         prepared.gate = self
         special = fields.special
+        if b"traceparent" in special:
+            prepared.trace = trace.trace_id(fields)
         options = special.get(b"connection")
         close = False
         if options is not None and options != (b"keep-alive",):

@@ -18,7 +18,7 @@ Pair = tuple[bytes, bytes]
 # The request fields that the gate looks at or keeps from CouchDB. `_` is read as `-`, because some servers do so too.
 _NAMES = re.compile(
     rb"host|authorization|connection|content-length|transfer-encoding|expect|origin|destination|upgrade|te|trailer"
-    rb"|keep-alive|proxy-.*|http2-settings|cookie|forwarded|access-control-.*"
+    rb"|keep-alive|proxy-.*|http2-settings|cookie|forwarded|access-control-.*|traceparent|tracestate"
     rb"|x-(?:forwarded|auth|couchdb|http-method|method-override|real-ip|couch-request-id).*"
 )
 _SPLITTER = Splitter(lambda lower: _NAMES.fullmatch(lower.replace(b"_", b"-")) is not None)

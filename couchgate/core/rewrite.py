@@ -17,13 +17,14 @@ import re
 from couchgate.core.errors import GateError
 from couchgate.core.lines import Splitter
 from couchgate.core.message import Fields, Pair, ResponseHead
+from couchgate.core.trace import passed_on, trace_id
 
 _ORDINARY_OPTIONS = frozenset((b"keep-alive", b"close", b"te", b"upgrade"))
 
 # The fields of a response that the gate looks at; all others are passed on unread.
 _NAMES = re.compile(
     rb"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|http2-settings|content-length"
-    rb"|content-encoding|server|x-couch-stack-hash|www-authenticate|set-cookie|access-control-.*"
+    rb"|content-encoding|server|x-couch-stack-hash|www-authenticate|set-cookie|access-control-.*|x-request-id"
 )
 RESPONSE_LINES = Splitter(lambda lower: _NAMES.fullmatch(lower) is not None)
 _KEPT_SPECIAL = frozenset((b"set-cookie", b"content-encoding"))
@@ -40,7 +41,7 @@ def named_hop_by_hop(values: tuple[bytes, ...]) -> frozenset[bytes]:
 def toward_couchdb(fields: Fields) -> bytes:
     """The lines of the client's fields that CouchDB may see, each behind its CRLF.
 
-    Of the special ones (`Fields.special`) that is `Destination` alone.
+    Of the special ones (`Fields.special`) those are `Destination` and the client's trace, if it can be read.
     """
     lines = fields.lines
     options = fields.special.get(b"connection")
@@ -50,7 +51,7 @@ def toward_couchdb(fields: Fields) -> bytes:
             lines = _without(lines, named)
     for value in fields.special.get(b"destination", ()):
         lines += b"\r\nDestination: %b" % value
-    return lines
+    return lines + passed_on(fields) if trace_id(fields) else lines
 
 
 def toward_client(head: ResponseHead) -> bytes:

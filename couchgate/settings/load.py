@@ -36,7 +36,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "rules": RULE_KEYS,
     "limits": ("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds", "connections", "feeds"),
     "admin": ("role",),
-    "log": ("access",),
+    "log": ("access", "trace"),
 }
 _FLAG_TABLES = ("gate", "upstream", "upstream.own", "cors", "limits", "admin", "log")
 _FLAGS = tuple(f"{table}.{key}" for table in _FLAG_TABLES for key in KEYS[table] if key not in {"own", "listeners"})
@@ -80,9 +80,12 @@ def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) ->
     admin_role = admin.text("role", "", empty=True)
     if admin_role:
         admin.warn("role", NO_ADMINISTRATORS)
-    access_log = _access_log(top.table("log", KEYS["log"]))
+    log = top.table("log", KEYS["log"])
+    access_log, trace = _access_log(log), log.flag("trace", default=True)
     warnings = tuple(warning for each in (document, *more) for warning in each.warnings)
-    return Settings(document.path, gate, upstream, issuers, cors, rules, limits, admin_role, access_log, warnings)
+    return Settings(
+        document.path, gate, upstream, issuers, cors, rules, limits, admin_role, access_log, trace, warnings
+    )
 
 
 def load_issuer(path: Path) -> IssuerSettings:

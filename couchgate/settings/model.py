@@ -96,7 +96,8 @@ class CorsSettings:
 class Settings:
     """A whole settings file that is valid. `warnings` are sentences for the operator; none of them stops the gate.
 
-    `access_log` is "stdout", "off" or an absolute path. `admin_role` is empty when no role is an administrator's.
+    `access_log` is "stdout", "off" or an absolute path; `trace`: whether CouchDB and clients are told each request's
+    id. `admin_role` is empty when no role is an administrator's.
     """
 
     path: Path
@@ -108,4 +109,5 @@ class Settings:
     limits: Limits
     admin_role: str
     access_log: str
+    trace: bool
     warnings: tuple[str, ...]

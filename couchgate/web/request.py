@@ -7,6 +7,8 @@ it names a `BodySink`. Either `respond` and `refuse` answer as a whole, or `begi
 from __future__ import annotations
 
 from http import HTTPStatus
+from os import urandom
+from random import getrandbits
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.python.failure import Failure
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _UNTRUSTED = frozenset((400, 421, 431, 501, 505))  # after these nobody knows what the next bytes mean
 JSON = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
+
+
+_RUN = urandom(8).hex().encode()
+
+
+def new_trace() -> bytes:
+    """A trace id of the gate's own: half of it is this run's, so that runs never meet."""
+    return b"%b%016x" % (_RUN, getrandbits(64))  # it must be unique, and may be guessed
 
 
 class BodySink(Protocol):
@@ -67,6 +77,12 @@ class ClientRequest:
         self.head = head
         self.started = started  # seconds since the epoch
         self.keep = keep  # whether the connection serves another request after this one
+        self.trace = channel.site.gate.trace(head.fields) or new_trace()
+
+    @property
+    def id(self) -> str:
+        """The request's id in logs and answers: 32 hex digits, the trace id of W3C Trace Context."""
+        return self.trace.decode("ascii")
 
     @property
     def waits(self) -> bool:
@@ -144,5 +160,7 @@ class ClientRequest:
         """`lines` begin and end with CRLF."""
         self.status = status
         version = b"1.1" if self.channel.site.keepalive else b"1.0"
-        connection = b"" if self.keep else b"Connection: close\r\n"
-        return b"HTTP/%b %d %b%b%b%b\r\n" % (version, status, reason, lines, self.lines, connection)
+        more = b"" if self.keep else b"Connection: close\r\n"
+        if self.channel.site.gate.traces:
+            more = b"X-Request-ID: %b\r\n%b" % (self.trace, more)
+        return b"HTTP/%b %d %b%b%b%b\r\n" % (version, status, reason, lines, self.lines, more)

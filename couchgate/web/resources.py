@@ -71,7 +71,11 @@ class ReverseProxyResource(Resource):
         door, channel = self._door, request.channel
         target = request.target
         assert target is not None  # noqa: S101  # for the type checker: the site has set it
-        verdict = door.gate.decide(request.head, target, channel.peer, door.facts, request.started, asked=asked)
+        gate = door.gate
+        trace = request.trace if gate.traces else b""
+        verdict = gate.decide(
+            request.head, target, channel.peer, door.facts, request.started, asked=asked, request_id=trace
+        )
         if isinstance(verdict, NeedKeys):
             door.once_more(request, verdict, lambda: self._decide(request, asked=True))
             return

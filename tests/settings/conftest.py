@@ -75,6 +75,7 @@ feeds = 4
 role = "ops"
 [log]
 access = "access.log"
+trace = false
 """
 
 

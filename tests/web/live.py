@@ -62,6 +62,7 @@ allow = ["read", "write"]
 
 [log]
 access = "{access}"
+{more_log}
 """
 
 
@@ -83,6 +84,7 @@ class LiveGate:
         keys="key.pem",
         access="access.log",
         more_upstream="",
+        more_log="",
         listener=None,
         command=(),
         prologue="",
@@ -103,6 +105,7 @@ class LiveGate:
                 keys=keys,
                 access=access,
                 more_upstream=more_upstream,
+                more_log=more_log,
                 endpoint="tcp:0:interface=127.0.0.1" if listener is None else "systemd:domain=INET:index=0",
             )
         )
