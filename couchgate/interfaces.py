@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 class IKeySource(Interface):
     """Where the keys of one issuer come from, and who keeps them fresh.
 
-    A source has one owner (a `KeyRing`), which sets `changed`, then calls `start` once, `refresh` as often as tokens
-    name keys that the set lacks, and `stop` at the end; after `stop` it may be started again. Between `start` and
-    `stop` the source renews its keys by itself. Its keys only get better: a file that no longer parses or a server
-    that lies leaves the last good set in place and shows in `problem`.
+    A source has one owner (a `KeyRing`), which sets `changed`, then calls `start`, `refresh` as often as tokens name
+    keys that the set lacks, and `stop` at the end; after `stop` it may be started again. Between `start` and `stop` the
+    source renews its keys by itself. Its keys only get better: a file that no longer parses or a server that lies
+    leaves the last good set in place and shows in `problem`. A source may drop a set that has become too old.
+
+    A running source can change hands, when the settings are read again and those of the source are the same: the new
+    owner sets `changed` and calls `start` without a `stop` before it. So a source asks `changed` anew each time.
 
     Everything that a source reads is hostile: it bounds the time and the bytes that it spends, and neither a
     delivery nor its failure ever surfaces as an exception.
@@ -36,6 +39,14 @@ class IKeySource(Interface):
     problem: str | None = Attribute(
         """Why the last attempt to load the keys failed, as one sentence without secrets; None when it succeeded."""
     )
+    kind: str = Attribute(
+        """One word for the kind of source, `[a-z][a-z0-9_]*`: "file", "url", "oidc", or a plugin's. For metrics."""
+    )
+    loaded_at: float | None = Attribute(
+        """When the keys of `current` were loaded, or last found to be the same: unix seconds. None: never."""
+    )
+    attempts: int = Attribute("""How many times it has tried to load the keys, since it was made.""")
+    failures: int = Attribute("""How many of these attempts failed.""")
     changed: Callable[[], None] = Attribute(
         """Called without arguments after each change of what `current` answers. Set by the owner before `start`; it
         does nothing until then, and it must not raise."""
@@ -51,7 +62,8 @@ class IKeySource(Interface):
     def start() -> Deferred[None]:
         """Load the keys for the first time, and keep them fresh from then on.
 
-        The Deferred fires with None when the first attempt is over, well or badly; it never fails.
+        The Deferred fires with None when the first attempt is over, well or badly; it never fails. A source that is
+        running is left as it is: it loads nothing, and the Deferred fires when a load that is under way is over.
         """
 
     def refresh(kid: str | None) -> Deferred[None]:  # noqa: N805 - methods of a zope interface have no self

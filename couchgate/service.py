@@ -21,7 +21,7 @@ from couchgate.endpoints import Answer, Question
 from couchgate.endpoints.session import session
 from couchgate.endpoints.status import Readiness, health
 from couchgate.facts.keyring import KeyRing
-from couchgate.facts.keyurl import key_source
+from couchgate.facts.sources import key_source
 from couchgate.settings import Settings
 from couchgate.upstream.pool import UpstreamPool
 from couchgate.upstream.probe import probe, reach
@@ -67,7 +67,11 @@ class GateService(MultiService):
         super().__init__()
         self.settings = settings
         self._reactor = reactor
-        self.keyring = KeyRing({issuer.rules.id: key_source(issuer, reactor) for issuer in settings.issuers}, reactor)
+        self.keyring = KeyRing(
+            {issuer.rules.id: key_source(issuer, reactor) for issuer in settings.issuers},
+            reactor,
+            issuers={issuer.rules.id: issuer.rules.issuer for issuer in settings.issuers},
+        )
         self.keyring.setServiceParent(self)
         upstream = settings.upstream
         self.lane = lane_of(reactor)

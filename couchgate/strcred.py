@@ -103,7 +103,7 @@ class _LateKeys:
         from twisted.internet import reactor  # noqa: PLC0415, TID251 - see the class; this is no part of the gate
 
         from couchgate.facts.keyring import KeyRing  # noqa: PLC0415 - see the module
-        from couchgate.facts.keyurl import key_source  # noqa: PLC0415 - see the module
+        from couchgate.facts.sources import key_source  # noqa: PLC0415 - see the module
 
         ring = KeyRing({self._issuer.rules.id: key_source(self._issuer, reactor)}, reactor)
         ring.startService()

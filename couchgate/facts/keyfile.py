@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -29,19 +30,33 @@ MAX_BYTES = 1 << 20
 class FileKeys:
     """The keys in the file `path`, for `algorithms`.
 
-    `interval` is the time between two looks at the file, in seconds by `clock`. One line is logged when a problem
-    appears, not one for each look.
+    `interval` is the time between two looks at the file, in seconds by `clock`; `wall` is the unix time. One line is
+    logged when a problem appears, not one for each look. An attempt is a look
+    at a file that has changed, or cannot be read.
     """
 
     _log = Logger()
 
-    def __init__(self, path: Path, algorithms: Collection[str], clock: IReactorTime, interval: float = 2.0) -> None:
+    kind = "file"
+
+    def __init__(
+        self,
+        path: Path,
+        algorithms: Collection[str],
+        clock: IReactorTime,
+        interval: float = 2.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.description = str(path)
         self.problem: str | None = None
+        self.loaded_at: float | None = None
+        self.attempts = 0
+        self.failures = 0
         self.changed: Callable[[], None] = _nobody
         self._path = path
         self._algorithms = tuple(algorithms)
         self._interval = interval
+        self._wall = wall
         self._current: KeySet | None = None
         self._data: bytes | None = None
         self._seen: tuple[int, ...] | None = None
@@ -79,7 +94,7 @@ class FileKeys:
             self._seen = signature
             data = _read(self._path)
             if data == self._data:
-                self._report(None)
+                self._loaded()
                 return
             keys = KeySet.parse_file(data, self._algorithms)
         except OSError as error:
@@ -90,11 +105,18 @@ class FileKeys:
             self._report(f"{self._path}: {error}")
         else:
             self._data, self._current = data, keys
-            self._report(None)
+            self._loaded()
             self.changed()
 
-    def _report(self, problem: str | None) -> None:
-        if problem is not None and problem != self.problem:
+    def _loaded(self) -> None:
+        self.attempts += 1
+        self.loaded_at = self._wall()
+        self.problem = None
+
+    def _report(self, problem: str) -> None:
+        self.attempts += 1
+        self.failures += 1
+        if problem != self.problem:
             kept = "; the keys read before stay in use" if self._current is not None else ""
             self._log.warn("{problem}{kept}", problem=problem, kept=kept)
         self.problem = problem

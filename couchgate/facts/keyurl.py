@@ -1,157 +1,208 @@
-"""Keys by URL: a JWK set (RFC 7517 5) from the issuer's server.
+"""Keys that are loaded from a server: when to load them, how long to trust them, and who may ask for a load.
 
-- Only `https`, for whoever can change the answer can sign tokens; `http` on loopback hosts.
-- The set is loaded at start, then again when the server's `Cache-Control` says that it is stale (RFC 9111), within
-  bounds; after a failure with growing pauses. A load that fails leaves the last good set in use.
+- The set is loaded at start, then again before the server's `Cache-Control` calls it stale (RFC 9111), within bounds;
+  after a failure with growing pauses. Nobody waits for that, and a load that fails leaves the last good set in use.
+- A set that could not be loaded again for `stale_seconds` is dropped: by then a key may have been withdrawn long ago.
 - It is loaded at once for a key that it lacks, so that a rotation costs nobody a refusal. Anybody can invent key
-  ids, so there is one load at a time, shared by all who wait, and then a cool-down.
+  ids, so there is one load at a time, shared by all who wait, and then a cool-down. Only a load that a key id caused
+  begins a cool-down: a rotation just after a load of the gate's own is found.
+- The last good set is kept on disk, so that a restart while the server is down finds it. It has no more credit than an
+  answer of the server, and ends `stale_seconds` after it was loaded, too. Ages across restarts go by the wall clock.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from couchgate.core.keys import KeySet, UnusableKeys
-from couchgate.core.token import TokenRules
-from couchgate.facts.bounded import bounded_agent
-from couchgate.facts.fetch import Document, FetchFailed, fetch
-from couchgate.facts.keyfile import FileKeys
+from couchgate.facts.fetch import Document, FetchFailed
+from couchgate.facts.jwks import JwksLoader
 from couchgate.interfaces import IKeySource
 
-MAX_BYTES = 1 << 20
-"""No JWK set is longer; a longer answer is dropped while it comes."""
+STALE_SECONDS = 86400.0
+_RENEW_AT = 0.8  # of the time that the server calls a set fresh
+_FUTURE = 300.0  # how far in the future a load may seem to be, in seconds: clocks are corrected a little
 
 
-class KeySettings(Protocol):
-    """What `key_source` reads of an issuer's settings."""
+class LoadedSet(NamedTuple):
+    """A set as the server sent it, and when that was (unix seconds)."""
 
-    @property
-    def source(self) -> str:
-        """Which kind of source: "url" or "file"."""
-
-    @property
-    def keys(self) -> str:
-        """The URL or the path."""
-
-    @property
-    def rules(self) -> TokenRules:
-        """Whose algorithms the keys are for."""
+    body: bytes
+    loaded_at: float
 
 
-def key_source(issuer: KeySettings, reactor: Any) -> IKeySource:
-    """The source of one issuer's keys. Raises ValueError with one sentence for a URL that keys may not come from."""
-    if issuer.source == "url":
-        return UrlKeys(issuer.keys, issuer.rules.algorithms, bounded_agent(reactor, MAX_BYTES), reactor)
-    return FileKeys(Path(issuer.keys), issuer.rules.algorithms, reactor)
+class Shelf(Protocol):
+    """Where the last good set of one source is kept. Neither method raises."""
+
+    def read(self) -> LoadedSet | None:
+        """What was written last, or None; whatever the disk holds, it is to be judged anew."""
+
+    def write(self, loaded: LoadedSet) -> None:
+        """Keep `loaded` in place of what was there."""
+
+
+class _Waiter(NamedTuple):
+    wait: Deferred[None]
+    kid: str | None
+    asks: bool  # for `kid`; False waits for the first load
 
 
 @implementer(IKeySource)
 class UrlKeys:
-    """The JWK set at `url`, for `algorithms`, asked for through `agent` (best a `bounded_agent`).
+    """The JWK set that `loader` loads, for `algorithms`.
 
-    `max_bytes` and `seconds` bound each load. `cooldown` is the shortest time in seconds between the end of a load
-    and the next one for an unknown key. The set is loaded again after `min_refresh` to `max_refresh` seconds, as the
-    server says, or after `default_refresh` when it says nothing; after a failure in 2, 4, 8 … up to `min_refresh`.
-
-    Raises ValueError with one sentence if keys may not come from `url`.
+    `shelf` keeps the last good set; `stale_seconds` is how long after its loading a set may be used. `cooldown` is the
+    shortest time in seconds between the end of a load for an unknown key and the next such load. The set is loaded
+    again after `min_refresh` to `max_refresh` seconds, at 0.8 of what the server says or of `default_refresh`, and at
+    half of `stale_seconds` at the latest; after a failure in 2, 4, 8 … up to `min_refresh`. `wall` is the unix time.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        url: str,
+        loader: JwksLoader,
         algorithms: Collection[str],
-        agent: IAgent,
         clock: IReactorTime,
         *,
-        max_bytes: int = MAX_BYTES,
-        seconds: float = 10.0,
-        cooldown: float = 30.0,
+        shelf: Shelf | None = None,
+        stale_seconds: float = STALE_SECONDS,
+        cooldown: float = 10.0,
         min_refresh: float = 60.0,
-        max_refresh: float = 86400.0,
+        max_refresh: float = 43200.0,
         default_refresh: float = 600.0,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self.description = _checked(url)
+        self.kind = loader.kind
+        self.description = loader.description
         self.problem: str | None = None
+        self.loaded_at: float | None = None
+        self.attempts = 0
+        self.failures = 0
         self.changed: Callable[[], None] = _nobody
-        self._url = url
+        self._loader = loader
         self._algorithms = tuple(algorithms)
-        self._agent = agent
         self._clock = clock
-        self._max_bytes = max_bytes
-        self._seconds = seconds
+        self._shelf = shelf
+        self._stale_seconds = stale_seconds
         self._cooldown = cooldown
         self._min_refresh = min_refresh
-        self._max_refresh = max_refresh
+        self._max_refresh = min(max_refresh, stale_seconds / 2)
         self._default_refresh = default_refresh
+        self._wall = wall
         self._current: KeySet | None = None
-        self._data: bytes | None = None
+        self._body: bytes | None = None
+        self._end = 0.0  # when `_current` is too old, by `clock`
         self._running = False
         self._load: Deferred[Document] | None = None
-        self._waiters: list[Deferred[None]] = []
-        self._timer: IDelayedCall | None = None
-        self._quiet_until = 0.0
-        self._failures = 0
+        self._for_key = False  # whether a token's key id caused the load that is under way
+        self._waiters: list[_Waiter] = []
+        self._next_load: IDelayedCall | None = None
+        self._next_end: IDelayedCall | None = None
+        self._asked_at = float("-inf")
+        self._failed_in_a_row = 0
+        self._reported: str | None = None
 
     def current(self) -> KeySet | None:
-        """The last good set."""
+        """The last good set, unless it is too old."""
         return self._current
 
     def start(self) -> Deferred[None]:
-        """Load the set, and keep it fresh."""
-        self._running = True
-        return self._wait()
+        """Take the set from the shelf, load it, and keep it fresh."""
+        if not self._running:
+            self._running = True
+            if self._current is None:
+                self._recall()
+            self._expire()
+            self._begin(for_key=False)
+        return self._join(None, asks=False)
 
-    def refresh(self, kid: str | None) -> Deferred[None]:  # noqa: ARG002 - the server answers alike for every kid
+    def refresh(self, kid: str | None) -> Deferred[None]:
         """Load the set now, unless it is being loaded already or was a moment ago."""
-        if not self._running or (self._load is None and self._clock.seconds() < self._quiet_until):
+        if not self._running:
             return succeed(None)
-        return self._wait()
+        if self._load is None and not self._is_quiet():
+            self._begin(for_key=True)
+        return self._join(kid, asks=True)
 
     def stop(self) -> None:
-        """End the timer and the load, and let go who waits."""
+        """End the timers and the load, and let go who waits."""
         self._running = False
         self._disarm()
         if self._load is not None:
             self._load.cancel()
 
-    def _wait(self) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred()
-        self._waiters.append(waiter)
+    def _join(self, kid: str | None, *, asks: bool) -> Deferred[None]:
+        """Wait for the load that is under way, if one is."""
+        wait: Deferred[None] = Deferred()
         if self._load is None:
-            self._begin()
-        return waiter
+            wait.callback(None)
+        else:
+            self._waiters.append(_Waiter(wait, kid, asks))
+        return wait
 
-    def _begin(self) -> None:
+    def _is_quiet(self) -> bool:
+        # A clock that was set back ends the cool-down, instead of prolonging it by hours.
+        return 0 <= self._clock.seconds() - self._asked_at < self._cooldown
+
+    def _begin(self, *, for_key: bool) -> None:
         self._disarm()
-        load = fetch(self._agent, self._url, self._clock, max_bytes=self._max_bytes, seconds=self._seconds)
-        self._load = load
+        self._for_key = for_key
+        self.attempts += 1
+        self._load = load = self._loader.load()
         load.addCallback(self._take).addErrback(self._failed).addCallback(self._ended)
 
     def _take(self, document: Document) -> float:
         """Use what was loaded; answers after how many seconds to load again. Raises FetchFailed."""
-        if document.body != self._data:
-            try:
-                keys = KeySet.from_jwks(document.body, self._algorithms)
-            except UnusableKeys as error:
-                raise FetchFailed(f"the server's answer holds no keys to use: {error}") from error
-            self._data, self._current = document.body, keys
-            self.changed()
-        self.problem, self._failures = None, 0
         fresh = self._default_refresh if document.fresh is None else document.fresh
-        return min(max(fresh, self._min_refresh), self._max_refresh)
+        loaded = LoadedSet(document.body, self._wall())
+        try:
+            self._use(loaded, self._stale_seconds)
+        except UnusableKeys as error:
+            raise FetchFailed(f"the server's answer holds no keys to use: {error}") from error
+        if self._shelf is not None:
+            self._shelf.write(loaded)
+        self.problem = self._reported = None
+        self._failed_in_a_row = 0
+        return min(max(_RENEW_AT * fresh, self._min_refresh), self._max_refresh)
+
+    def _use(self, loaded: LoadedSet, seconds: float) -> None:
+        """Make `loaded` the current set, for `seconds` from now. Raises UnusableKeys."""
+        same = loaded.body == self._body
+        if not same:
+            self._current, self._body = KeySet.from_jwks(loaded.body, self._algorithms), loaded.body
+        self.loaded_at = loaded.loaded_at
+        self._end = self._clock.seconds() + seconds
+        if not same:
+            self.changed()
+
+    def _recall(self) -> None:
+        """Use what is on the shelf, if it is good and not too old."""
+        loaded = self._shelf.read() if self._shelf is not None else None
+        if loaded is None:
+            return
+        age = self._wall() - loaded.loaded_at
+        if -_FUTURE <= age < self._stale_seconds:
+            try:
+                self._use(loaded, self._stale_seconds - max(age, 0.0))
+            except UnusableKeys as error:
+                self._log.warn(
+                    "the kept keys of {description} cannot be used: {error}", description=self.description, error=error
+                )
+        else:
+            self._log.warn(
+                "the kept keys of {description} are too old, or from the future, and not used: {age:.0f} seconds",
+                description=self.description,
+                age=age,
+            )
 
     def _failed(self, failure: Failure) -> float:
         """Keep what there is; answers after how many seconds to try again."""
@@ -162,44 +213,57 @@ class UrlKeys:
         else:
             self._log.failure("loading keys from {url} broke", failure, url=self.description)
             problem = f"keys from {self.description}: the gate itself failed to load them"
-        if problem != self.problem:
+        if problem != self._reported:
             kept = "; the keys loaded before stay in use" if self._current is not None else ""
             self._log.warn("{problem}{kept}", problem=problem, kept=kept)
-        self.problem = problem
-        self._failures += 1
-        return min(2.0 ** min(self._failures, 16), self._min_refresh)
+        self.problem = self._reported = problem
+        self.failures += 1
+        self._failed_in_a_row += 1
+        return min(2.0 ** min(self._failed_in_a_row, 16), self._min_refresh)
 
     def _ended(self, pause: float) -> None:
         self._load = None
-        self._quiet_until = self._clock.seconds() + self._cooldown
-        if self._running:
-            self._timer = self._clock.callLater(pause, self._begin)
         waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        if self._for_key:
+            self._asked_at = self._clock.seconds()
+        if self._running:
+            self._next_load = self._clock.callLater(pause, self._begin, for_key=False)
+            self._expire()
+            if self.problem is None and not self._for_key and not self._is_quiet():
+                # What came while a load was under way may be newer than its answer: one more for those, and only those.
+                late = [each for each in waiters if each.asks and not each.wait.called and self._lacks(each.kid)]
+                if late:
+                    waiters = [each for each in waiters if each not in late]
+                    self._waiters = late
+                    self._begin(for_key=True)
+        for each in waiters:
+            each.wait.callback(None)
+
+    def _lacks(self, kid: str | None) -> bool:
+        current = self._current
+        return current is None or not any(current.find(kid, algorithm) for algorithm in self._algorithms)
+
+    def _expire(self) -> None:
+        """Drop a set that is too old, or come again when it will be."""
+        if self._current is None or self._load is not None:
+            return  # a load that is under way may find that all is well: it comes here when it ends
+        left = self._end - self._clock.seconds()
+        if left > 0:
+            self._next_end = self._clock.callLater(left, self._expire)
+            return
+        self._current = self._body = None
+        self.problem = (
+            f"keys from {self.description}: they could not be loaded for {self._stale_seconds:g} seconds "
+            "(issuers.stale_seconds), and those loaded before are used no more"
+        )
+        self._log.error("{problem}", problem=self.problem)
+        self.changed()
 
     def _disarm(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
-
-def _checked(url: str) -> str:
-    """What to call `url`: itself without its query, which may hold a secret. Raises ValueError; see `UrlKeys`."""
-    parts = urlsplit(url)
-    host = parts.hostname
-    if not url.isascii() or not url.isprintable() or " " in url or not host or "@" in parts.netloc:
-        raise ValueError("the URL of the keys must be https://HOST/PATH in ASCII, without user name and password")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(host)):
-        raise ValueError("the URL of the keys must begin with https://; http:// is for this machine (localhost) only")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        for timer in (self._next_load, self._next_end):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._next_load = self._next_end = None
 
 
 def _nobody() -> None:

@@ -39,13 +39,17 @@ def pem():
 
 
 class JwksServer(Resource):
-    """Answers every GET with `body`, `status` and `headers`; with the body SILENT it takes the request and is mute."""
+    """Answers every GET with `body`, `status` and `headers`; with the body SILENT it takes the request and is mute.
+
+    `bodies` are for the next requests, before `body`.
+    """
 
     isLeaf = True
 
     def __init__(self):
         super().__init__()
         self.body = jwks("one")
+        self.bodies = []
         self.status = 200
         self.headers = {}
         self.requests = []
@@ -63,7 +67,7 @@ class JwksServer(Resource):
         request.setResponseCode(self.status)
         for name, value in self.headers.items():
             request.setHeader(name, value)
-        return self.body
+        return self.bodies.pop(0) if self.bodies else self.body
 
     def arrival(self):
         """Fires when the next request is there."""

@@ -210,3 +210,16 @@ def test_neither_repr_nor_log_shows_a_secret(tmp_path, open_source, log_events, 
     source = open_source(path, ("HS256",))
     assert "HMAC" in source.problem
     assert "hunter2" not in source.problem + repr(source) + repr(log_events)
+
+
+def test_what_it_tells_of_itself(tmp_path, clock, make):
+    """Kind, last good look, attempts and failures are there to be read; a look at an unchanged file is none."""
+    path = tmp_path / "keys"
+    source = FileKeys(path, ("ES256",), clock, wall=lambda: 1763700000.0)
+    assert (source.kind, source.loaded_at, source.attempts, source.failures) == ("file", None, 0, 0)
+    source.start()
+    assert (source.loaded_at, source.attempts, source.failures) == (None, 1, 1)
+    path.write_bytes(make.jwks("one"))
+    clock.pump([2.0] * 3)
+    assert (source.loaded_at, source.attempts, source.failures) == (1763700000.0, 2, 1)
+    source.stop()

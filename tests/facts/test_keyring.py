@@ -10,9 +10,11 @@ from zope.interface.verify import verifyObject
 
 from couchgate.core.keys import KeySet
 from couchgate.facts.bounded import bounded_agent
+from couchgate.facts.jwks import JwksUrl
 from couchgate.facts.keyfile import FileKeys
-from couchgate.facts.keyring import KeyRing
-from couchgate.facts.keyurl import UrlKeys, key_source
+from couchgate.facts.keyring import KeyRing, KeyState
+from couchgate.facts.keyurl import UrlKeys
+from couchgate.facts.sources import key_source
 from couchgate.interfaces import IKeySource
 
 
@@ -21,13 +23,17 @@ class PluggedSource:
     """A source of somebody else, whose Deferreds the test holds in its hand."""
 
     description = "plugged"
+    kind = "plugged"
     problem = None
+    loaded_at = None
+    attempts = failures = 0
 
     def __init__(self):
         self.changed = lambda: None
         self.keys = None
         self.waits = []
         self.asked = []
+        self.stops = 0
 
     def current(self):
         return self.keys
@@ -40,7 +46,7 @@ class PluggedSource:
         return self._wait()
 
     def stop(self):
-        pass
+        self.stops += 1
 
     def _wait(self):
         self.waits.append(Deferred())
@@ -86,6 +92,64 @@ def test_readiness_names_what_is_missing_and_why(ring, source, make):
     source.keys = KeySet.from_jwks(make.jwks("one"), ("ES256",))
     assert ring.missing() == ()
     assert ring.problems() == ("It is down.",)
+
+
+def test_states_tell_how_the_keys_of_each_issuer_are(source, clock, make):
+    """One line for each issuer, with what its source tells of itself."""
+    other = PluggedSource()
+    issuers = {"issuers[0]": "https://id.example.com/", "issuers[1]": "https://other.example.com/"}
+    ring = KeyRing({"issuers[0]": source, "issuers[1]": other}, clock, issuers=issuers)
+    source.keys = KeySet.from_jwks(make.jwks("one", "two"), ("ES256",))
+    source.loaded_at, source.attempts, source.failures = 1763700000.0, 3, 1
+    other.problem = "It is down."
+    assert ring.states() == (
+        KeyState("issuers[0]", "https://id.example.com/", "plugged", 2, 1763700000.0, 3, 1, None),
+        KeyState("issuers[1]", "https://other.example.com/", "plugged", 0, None, 0, 0, "It is down."),
+    )
+
+
+def test_a_younger_ring_takes_sources_over_while_they_run(ring, source, clock, make):
+    """Both rings see each change while both run; the elder's end stops only what the younger has not got."""
+    gone = PluggedSource()
+    elder = KeyRing({"issuers[0]": source, "issuers[1]": gone}, clock, elder=ring)
+    elder.startService()
+    younger = KeyRing({"issuers[5]": source}, clock, elder=elder)
+    younger.startService()
+    source.keys = KeySet.from_jwks(make.jwks("one"), ("ES256",))
+    source.changed()
+    assert elder.keysets == {"issuers[0]": source.keys}
+    assert younger.keysets == {"issuers[5]": source.keys}
+    elder.stopService()
+    assert (source.stops, gone.stops) == (0, 1)
+    source.keys = KeySet.from_jwks(make.jwks("two"), ("ES256",))
+    source.changed()
+    assert younger.keysets == {"issuers[5]": source.keys}
+    assert elder.keysets != {"issuers[0]": source.keys}
+    ring.stopService()
+    assert source.stops == 0
+    younger.stopService()
+    assert source.stops == 1
+
+
+def test_a_younger_ring_that_is_given_up_gives_its_sources_back(ring, source, clock, make):
+    """Settings that turn out wrong late leave the running ring with its sources."""
+    younger = KeyRing({"issuers[0]": source, "issuers[1]": PluggedSource()}, clock, elder=ring)
+    younger.startService()
+    younger.stopService()
+    assert (source.stops, younger.sources["issuers[1]"].stops) == (0, 1)
+    source.keys = KeySet.from_jwks(make.jwks("one"), ("ES256",))
+    source.changed()
+    assert ring.keysets == {"issuers[0]": source.keys}
+
+
+def test_loading_ends_with_the_first_loads(ring, source, make):
+    """Who waits for the keys of a new ring waits until each source has tried, and not for what is there."""
+    loading = ring.loading()
+    assert not loading.called
+    source.waits[-1].callback(None)
+    assert loading.called
+    source.keys = KeySet.from_jwks(make.jwks("one"), ("ES256",))
+    assert ring.loading().called
 
 
 def test_refresh_asks_the_issuer_s_own_source(ring, source):
@@ -157,7 +221,7 @@ async def test_real_sources_side_by_side(server, reactor, clock, tmp_path, make)
     path.write_bytes(make.pem())
     sources = {
         "file": FileKeys(path, ("ES256",), clock),
-        "url": UrlKeys(server.url, ("ES256",), bounded_agent(reactor, 1 << 20), clock),
+        "url": UrlKeys(JwksUrl(server.url, bounded_agent(reactor, 1 << 20), clock), ("ES256",), clock),
     }
     ring = KeyRing(sources, clock)
     ring.startService()

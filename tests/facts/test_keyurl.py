@@ -10,6 +10,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from zope.interface.verify import verifyObject
 
 from couchgate.facts.bounded import bounded_agent
+from couchgate.facts.jwks import JwksUrl
 from couchgate.facts.keyurl import UrlKeys
 from couchgate.interfaces import IKeySource
 
@@ -25,8 +26,9 @@ def open_source(reactor, clock, changes):
     sources = []
 
     def opened(url, **options):
-        agent = bounded_agent(reactor, options.get("max_bytes", 1 << 20))
-        source = UrlKeys(url, ("ES256",), agent, clock, **options)
+        bounds = {name: options.pop(name) for name in ("max_bytes", "seconds") if name in options}
+        agent = bounded_agent(reactor, bounds.get("max_bytes", 1 << 20))
+        source = UrlKeys(JwksUrl(url, agent, clock, **bounds), ("ES256",), clock, **options)
         source.changed = lambda: changes.append(source.current())
         sources.append(source)
         return source
@@ -39,8 +41,7 @@ def open_source(reactor, clock, changes):
 
 def pause(clock):
     """In how many seconds the next load is due."""
-    (call,) = clock.getDelayedCalls()
-    return call.getTime() - clock.seconds()
+    return round(min(call.getTime() for call in clock.getDelayedCalls()) - clock.seconds(), 6)
 
 
 @pytest.mark.parametrize(
@@ -121,15 +122,70 @@ async def test_unknown_keys_share_one_load(server, open_source, clock, make):
 
 @ensureDeferred
 async def test_the_cool_down_holds(server, open_source, clock):
-    """Within the cool-down after a load no unknown key costs a request."""
+    """After a load for an unknown key no other unknown key costs a request until the cool-down is over."""
     source = open_source(server.url, cooldown=30)
     await source.start()
+    await source.refresh("made up")
     clock.advance(29.9)
-    assert source.refresh("made up").called
+    assert all(source.refresh(f"made up {number}").called for number in range(100))
+    assert len(server.requests) == 2
     clock.advance(0.1)
     await source.refresh("made up")
     assert source.refresh("made up").called
+    assert len(server.requests) == 3
+
+
+@ensureDeferred
+async def test_a_load_of_its_own_begins_no_cool_down(server, open_source, clock, make):
+    """A key that is new just after the first load, or after any load by schedule, is loaded at once."""
+    source = open_source(server.url)
+    await source.start()
+    server.body = make.jwks("two")
+    await source.refresh("two")
+    assert source.current().find("two", "ES256")
+    clock.advance(480)
+    await source.start()
+    server.body = make.jwks("three")
+    await source.refresh("three")
+    assert source.current().find("three", "ES256")
+
+
+@ensureDeferred
+async def test_a_clock_that_is_set_back_ends_the_cool_down(server, open_source, clock, make):
+    """An hour that comes twice does not make new keys unknown for an hour."""
+    clock.advance(7200)
+    source = open_source(server.url)
+    await source.start()
+    await source.refresh("two")
+    server.body = make.jwks("two")
+    clock.rightNow -= 3600
+    await source.refresh("two")
+    assert source.current().find("two", "ES256")
+
+
+@ensureDeferred
+async def test_a_token_that_is_newer_than_the_answer_gets_a_load_of_its_own(server, open_source, clock, make):
+    """Who comes while a load by schedule is under way waits for one more, if the key was not in its answer."""
+    source = open_source(server.url)
+    first = source.start()
+    waits = [source.refresh(kid) for kid in ("one", "two", "made up")]
+    server.bodies = [server.body]
+    server.body = make.jwks("one", "two")
+    await gatherResults([first, waits[0]])
+    assert not any(wait.called for wait in waits[1:])
+    await gatherResults(waits[1:])
+    assert source.current().find("two", "ES256")
+    assert source.refresh("made up").called
     assert len(server.requests) == 2
+
+
+@ensureDeferred
+async def test_a_load_that_fails_is_not_repeated_for_those_who_wait(server, open_source):
+    """While the server is down the tokens that wait are let go after one attempt."""
+    server.status = 500
+    source = open_source(server.url)
+    await gatherResults([source.start(), source.refresh("one")])
+    assert len(server.requests) == 1
 
 
 @ensureDeferred
@@ -147,26 +203,26 @@ async def test_who_gives_up_leaves_the_load_to_the_others(server, open_source):
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        ({}, 600),
-        ({"Cache-Control": "public, max-age=3600"}, 3600),
-        ({"Cache-Control": "MAX-AGE = 3600"}, 3600),
-        ({"Cache-Control": 'max-age="3600"'}, 3600),
-        ({"Cache-Control": "max-age=3600, max-age=120"}, 120),
-        ({"Cache-Control": "max-age=3600", "Age": "3000"}, 600),
+        ({}, 480),
+        ({"Cache-Control": "public, max-age=3600"}, 2880),
+        ({"Cache-Control": "MAX-AGE = 3600"}, 2880),
+        ({"Cache-Control": 'max-age="3600"'}, 2880),
+        ({"Cache-Control": "max-age=3600, max-age=120"}, 96),
+        ({"Cache-Control": "max-age=3600", "Age": "3000"}, 480),
         ({"Cache-Control": "max-age=3600", "Age": "9999"}, 60),
-        ({"Cache-Control": "max-age=3600", "Age": "x"}, 3600),
+        ({"Cache-Control": "max-age=3600", "Age": "x"}, 2880),
         ({"Cache-Control": "max-age=0"}, 60),
-        ({"Cache-Control": "max-age=9999999999"}, 86400),
-        ({"Cache-Control": "max-age=" + "9" * 5000}, 600),
-        ({"Cache-Control": "max-age=-1"}, 600),
-        ({"Cache-Control": "s-maxage=3600"}, 600),
+        ({"Cache-Control": "max-age=9999999999"}, 43200),
+        ({"Cache-Control": "max-age=" + "9" * 5000}, 480),
+        ({"Cache-Control": "max-age=-1"}, 480),
+        ({"Cache-Control": "s-maxage=3600"}, 480),
         ({"Cache-Control": "no-store"}, 60),
         ({"Cache-Control": "no-cache, max-age=3600"}, 60),
     ],
 )
 @ensureDeferred
 async def test_cache_control_says_when_to_load_again_within_bounds(server, open_source, clock, headers, expected):
-    """The next load is due when the server says, but in a minute at the earliest and in a day at the latest."""
+    """The next load is due before the set expires, within a minute and twelve hours."""
     server.headers = headers
     await open_source(server.url).start()
     assert pause(clock) == expected
@@ -181,9 +237,9 @@ async def test_the_set_is_loaded_again_when_it_is_due(server, open_source, clock
     arrival = server.arrival()
     clock.advance(600)
     await arrival
-    await source.refresh(None)
+    await source.start()
     assert source.current().find("two", "ES256")
-    assert pause(clock) == 600
+    assert pause(clock) == 480
 
 
 @ensureDeferred
@@ -271,17 +327,17 @@ async def test_a_server_that_is_down_is_asked_again_with_growing_pauses(server, 
     pauses = [pause(clock)]
     for _ in range(7):
         clock.advance(pauses[-1])
-        await source.refresh(None)
+        await source.start()
         pauses.append(pause(clock))
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
     assert source.current() is None
     assert "no answer" in source.problem
     server.port = server.port.reactor.listenTCP(port, server.port.factory, interface="127.0.0.1")
     clock.advance(60)
-    await source.refresh(None)
+    await source.start()
     assert source.current().find("one", "ES256")
     assert source.problem is None
-    assert pause(clock) == 600
+    assert pause(clock) == 480
 
 
 @ensureDeferred
@@ -409,7 +465,7 @@ async def test_a_certificate_of_no_authority_is_refused(tls_server, open_source)
 async def test_keys_come_by_https(tls_server, certificate, reactor, clock):
     """A server with a valid certificate for its name gives the keys by https."""
     policy = BrowserLikePolicyForHTTPS(trustRoot=certificate.trust_root)
-    source = UrlKeys(tls_server.url, ("ES256",), bounded_agent(reactor, 1 << 20, policy), clock)
+    source = UrlKeys(JwksUrl(tls_server.url, bounded_agent(reactor, 1 << 20, policy), clock), ("ES256",), clock)
     await source.start()
     source.stop()
     assert source.problem is None
@@ -421,8 +477,97 @@ async def test_a_certificate_for_another_name_is_refused(tls_server, certificate
     """A valid certificate does not serve a host that it does not name."""
     policy = BrowserLikePolicyForHTTPS(trustRoot=certificate.trust_root)
     url = tls_server.url.replace("localhost", "127.0.0.1")
-    source = UrlKeys(url, ("ES256",), bounded_agent(reactor, 1 << 20, policy), clock)
+    source = UrlKeys(JwksUrl(url, bounded_agent(reactor, 1 << 20, policy), clock), ("ES256",), clock)
     await source.start()
     source.stop()
     assert source.current() is None
     assert source.problem
+
+
+@ensureDeferred
+async def test_old_keys_are_used_for_their_time_and_no_longer(server, open_source, clock, changes, log_events, make):
+    """While the server is down the keys stay for `stale_seconds` after their last good load; then there are none."""
+    source = open_source(server.url, stale_seconds=3600)
+    await source.start()
+    good = source.current()
+    server.status = 500
+    while clock.seconds() < 3599:
+        clock.advance(1)
+        await source.start()
+    assert source.current() is good
+    assert "status 500" in source.problem
+    clock.advance(1)
+    await source.start()
+    assert source.current() is None
+    assert changes == [good, None]
+    (said,) = [event["problem"] for event in log_events if "stale_seconds" in event.get("problem", "")]
+    assert "3600 seconds" in said
+    server.status = 200
+    clock.advance(60)
+    await source.start()
+    assert source.current().find("one", "ES256")
+    assert source.problem is None
+    assert len(changes) == 3
+
+
+@ensureDeferred
+async def test_a_good_load_makes_keys_young_again(server, open_source, clock):
+    """The time counts from the last good load, also of the same set; and loads come in time for that."""
+    source = open_source(server.url, stale_seconds=300)
+    server.headers = {"Cache-Control": "max-age=86400"}
+    await source.start()
+    for _ in range(5):
+        assert pause(clock) == 150
+        clock.advance(150)
+        await source.start()
+    assert source.current() is not None
+    assert len(server.requests) == 6
+
+
+@ensureDeferred
+async def test_a_clock_that_jumps_ahead_drops_no_keys_while_the_server_is_up(server, open_source, clock, changes):
+    """After a jump over both the next load and the end of the keys, the load decides."""
+    source = open_source(server.url)
+    await source.start()
+    clock.advance(10**8)
+    await source.start()
+    assert source.current() is not None
+    assert changes == [source.current()]
+
+
+@ensureDeferred
+async def test_a_source_that_was_stopped_for_too_long_starts_without_keys(server, open_source, clock):
+    """Keys in memory do not outlive `stale_seconds` by a stop."""
+    source = open_source(server.url)
+    await source.start()
+    source.stop()
+    clock.advance(86400)
+    server.status = 500
+    await source.start()
+    assert source.current() is None
+
+
+@ensureDeferred
+async def test_what_it_tells_of_itself(server, open_source, clock, reactor):
+    """Kind, last good load, attempts and failures are there to be read; the last two count every load."""
+    times = iter((1763700000.0, 1763700600.0))
+    source = open_source(server.url, wall=lambda: next(times))
+    assert (source.kind, source.loaded_at, source.attempts, source.failures) == ("url", None, 0, 0)
+    await source.start()
+    assert (source.loaded_at, source.attempts, source.failures) == (1763700000.0, 1, 0)
+    server.status = 500
+    await source.refresh("two")
+    assert (source.loaded_at, source.attempts, source.failures) == (1763700000.0, 2, 1)
+    server.status = 200
+    clock.advance(2)
+    await source.start()
+    assert (source.loaded_at, source.attempts, source.failures) == (1763700600.0, 3, 1)
+
+
+@ensureDeferred
+async def test_starting_what_runs_loads_nothing(server, open_source):
+    """A source that changes hands while it runs is started again without a load."""
+    source = open_source(server.url)
+    await source.start()
+    assert source.start().called
+    assert len(server.requests) == 1

@@ -17,7 +17,7 @@ def issuer():
     listening.close()
 
 
-# A stranger's key may be asked for only once in 30 seconds; no test waits that long.
+# A stranger's key may be asked for only once in 10 seconds; no test waits that long.
 NO_COOLDOWN = "from couchgate.facts.keyurl import UrlKeys; UrlKeys.__init__.__kwdefaults__['cooldown'] = 0; "
 
 
