@@ -30,7 +30,7 @@ from couchgate.web.resources import Door, ReverseProxyResource, RootResource
 from couchgate.web.site import GateSite
 from couchgate.wire.acceptor import Acceptor
 from couchgate.wire.lane import lane_of
-from couchgate.wiring import connector_of, endpoint_of, gate_of
+from couchgate.wiring import connector_of, endpoint_of, gate_of, verify_of
 
 POOL_SWEEP_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000  # made and not freed before the collector looks at them; Python's default is 700
@@ -173,7 +173,8 @@ class GateService(MultiService):
 
     async def _first_look(self) -> None:
         endpoint = endpoint_of(self._reactor, self.settings.upstream)
-        problem = await reach(endpoint, self._reactor, self.settings.upstream.connect_seconds)
+        upstream = self.settings.upstream
+        problem = await reach(endpoint, self._reactor, upstream.connect_seconds, verify_of(upstream))
         if problem is not None:
             self.log.warn(
                 "{problem} The gate serves all the same, and is not ready until that is over.", problem=problem

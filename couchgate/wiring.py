@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import crypto
 from twisted.internet import endpoints
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import (
+    Certificate,
+    KeyPair,
+    TLSVersion,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
 
 from couchgate.core.cors import Cors
 from couchgate.core.gate import Gate
@@ -18,9 +25,10 @@ from couchgate.core.identity import (
     ProxyIntroduction,
 )
 from couchgate.core.policy import Policy
-from couchgate.settings import Settings, UpstreamSettings
-from couchgate.upstream.connectors import EndpointConnector, SocketConnector
+from couchgate.settings import Settings, TlsSettings, UpstreamSettings
+from couchgate.upstream.connectors import EndpointConnector, SocketConnector, UnixConnector
 from couchgate.upstream.pool import Connector
+from couchgate.upstream.secure import Verify, name_check
 from couchgate.wire.lane import Lane
 
 
@@ -48,19 +56,46 @@ def gate_of(settings: Settings) -> Gate:
     )
 
 
+def tls_of(tls: TlsSettings) -> Any:
+    """How a TLS connection to CouchDB is made: TLS 1.2 at least, its certificate verified (service-identity)."""
+    more: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
+    if tls.key is not None:
+        own, *chain = [Certificate.loadPEM(pem).original for pem in tls.certificate]
+        key = KeyPair.load(tls.key, crypto.FILETYPE_PEM).original
+        more.update(certificate=own, privateKey=key, extraCertChain=chain)
+    roots = [Certificate.loadPEM(pem) for pem in tls.authorities]
+    return optionsForClientTLS(
+        tls.server_name,
+        trustRoot=trustRootFromCertificates(roots) if roots else None,
+        extraCertificateOptions=more,
+    )
+
+
+def verify_of(upstream: UpstreamSettings) -> Verify | None:
+    """What judges CouchDB's certificate once more, after `tls_of`; None without TLS."""
+    return None if upstream.tls is None else name_check(upstream.tls.server_name)
+
+
 def endpoint_of(reactor: Any, upstream: UpstreamSettings) -> IStreamClientEndpoint:
-    """CouchDB as a Twisted endpoint; by https its certificate is verified for the host's name (service-identity)."""
-    endpoint: Any = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
-    if upstream.secure:
-        endpoint = endpoints.wrapClientTLS(optionsForClientTLS(upstream.host), endpoint)
+    """CouchDB as a Twisted endpoint. By https see `verify_of`."""
+    endpoint: Any
+    if upstream.socket is not None:
+        endpoint = endpoints.UNIXClientEndpoint(reactor, upstream.socket)
+    else:
+        endpoint = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
+    if upstream.tls is not None:
+        endpoint = endpoints.wrapClientTLS(tls_of(upstream.tls), endpoint)
     return endpoint  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
 
 
 def connector_of(reactor: Any, lane: Lane | None, upstream: UpstreamSettings) -> Connector:
     """The way to CouchDB: a socket on the lane where that will do, else the endpoint."""
+    if lane is not None and upstream.socket is not None:
+        return UnixConnector(lane, upstream.socket, upstream.connect_seconds)
     if lane is not None and not upstream.secure:
         try:
             return SocketConnector(lane, upstream.host, upstream.port)
         except ValueError:
             pass  # a name, not an address: looked up anew for each connection
-    return EndpointConnector(endpoint_of(reactor, upstream), reactor, upstream.connect_seconds)
+    endpoint = endpoint_of(reactor, upstream)
+    return EndpointConnector(endpoint, reactor, upstream.connect_seconds, verify_of(upstream))

@@ -10,6 +10,7 @@ from couchgate.settings.model import (
     OwnSettings,
     Settings,
     SettingsError,
+    TlsSettings,
     UpstreamSettings,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "OwnSettings",
     "Settings",
     "SettingsError",
+    "TlsSettings",
     "UpstreamSettings",
     "load",
     "load_issuer",

@@ -48,13 +48,29 @@ class OwnSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """TLS toward CouchDB. All certificates are in PEM.
+
+    `server_name` is the DNS name or IP address that CouchDB's certificate must be for. `authorities` are those that
+    may have signed it; none: the platform's. `certificate` is the gate's own chain, its own one first, with `key`.
+    """
+
+    server_name: str
+    authorities: tuple[bytes, ...] = ()
+    certificate: tuple[bytes, ...] = ()
+    key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """`[upstream]`: where CouchDB is and how it is told who asks.
 
-    `secure`: by https. `host` has no brackets around an IPv6 address; `authority` is what is sent as `Host`.
+    `secure`: by https, and then `tls` is there. `socket` is the absolute path of a Unix socket in place of `host` and
+    `port`. `host` has no brackets around an IPv6 address; `authority` is what is sent as `Host`.
     `auth` is "proxy", "basic", "jwt" or "none". `secret` is there for proxy and jwt, `username` and `password` for
     basic. `hmac` ("sha256" or "sha1") is the digest of proxy. `connect_seconds` and `first_byte_seconds` bound the
-    wait for a connection and for an answer to begin; `connections` is the most idle ones kept.
+    wait for a connection and for an answer to begin, `idle_seconds` the time in which CouchDB neither sends nor takes
+    anything; `connections` is the most idle ones kept.
     """
 
     secure: bool
@@ -69,7 +85,10 @@ class UpstreamSettings:
     own: OwnSettings | None = None
     connect_seconds: float = 5.0
     first_byte_seconds: float = 300.0
+    idle_seconds: float = 300.0
     connections: int = 100
+    tls: TlsSettings | None = None
+    socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

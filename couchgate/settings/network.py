@@ -50,6 +50,16 @@ def host_name(text: str) -> str:
     return name
 
 
+def certified_name(text: str) -> str:
+    """A DNS name or IP address (without brackets) that a certificate can be for."""
+    name = host_name(f"[{text}]" if ":" in text and not text.startswith("[") else text)
+    if "_" in name:
+        raise ValueError(
+            "has a host name with an underscore, for which there are no certificates; give the right one in server_name"
+        )
+    return name.strip("[]").rstrip(".")
+
+
 def host_entry(text: str) -> str:
     """One entry of `gate.hosts`: a host name or address, perhaps with `:port`, in lower case."""
     name, colon, port = text.rpartition(":")

@@ -6,13 +6,21 @@ the way without a change to the file.
 
 from __future__ import annotations
 
-from couchgate.settings.files import read_password, read_secret
+import os
+import socket
+import stat
+from pathlib import Path
+
+from couchgate.settings.files import read_password, read_secret, refusal
 from couchgate.settings.model import OwnSettings, UpstreamSettings
-from couchgate.settings.network import is_loopback, upstream_address
+from couchgate.settings.network import Address, is_loopback, upstream_address
 from couchgate.settings.reader import Table
+from couchgate.settings.tls import TLS_KEYS, read_tls
 
 UPSTREAM_KEYS = (
     "url",
+    "socket",
+    *TLS_KEYS,
     "auth",
     "secret_file",
     "hmac",
@@ -21,6 +29,7 @@ UPSTREAM_KEYS = (
     "own",
     "connect_seconds",
     "first_byte_seconds",
+    "idle_seconds",
     "connections",
 )
 OWN_KEYS = ("username", "password_file")
@@ -33,6 +42,7 @@ _NEEDS = {
 _USES = {**_NEEDS, "proxy": ("secret_file", "hmac")}
 _LEAST_JWT_SECRET = 32  # bytes: RFC 7518 3.2 asks for a key as long as the hash of HS256
 _GOOD_PROXY_SECRET = 16
+_LONGEST_SOCKET = 103  # bytes of a path: sockaddr_un has room for 107 on Linux, for 103 on macOS and BSD
 
 
 def read_upstream(table: Table) -> UpstreamSettings:
@@ -51,7 +61,8 @@ def read_upstream(table: Table) -> UpstreamSettings:
         if table.has(key) and key not in _USES[auth]:
             table.warn(key, f'is not used by auth = "{auth}"')
     basic = auth == "basic"
-    if basic and not address.secure and not is_loopback(address.host):
+    path = _socket(table, address) if table.has("socket") else None
+    if basic and not address.secure and path is None and not is_loopback(address.host):
         table.warn("url", "begins with http://, so the password crosses the network in clear; write https://")
     return UpstreamSettings(
         *address,
@@ -63,8 +74,31 @@ def read_upstream(table: Table) -> UpstreamSettings:
         own=_own(table.table("own", OWN_KEYS)) if table.has("own") else None,
         connect_seconds=table.seconds("connect_seconds", 0.1, 600, 5),
         first_byte_seconds=table.seconds("first_byte_seconds", 0.1, 86400, 300),
+        idle_seconds=table.seconds("idle_seconds", 0.1, 86400, 300),
         connections=table.whole("connections", 0, 100_000, 100),
+        tls=read_tls(table, address),
+        socket=path,
     )
+
+
+def _socket(table: Table, address: Address) -> str:
+    """The path of a Unix socket. Nobody need listen there yet, as with a host and a port."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise table.error("socket", "cannot be used, because Python has no Unix sockets on this system; leave it out")
+    if address.secure:
+        raise table.error("socket", "cannot be used with https://; a Unix socket does not leave the machine")
+    path = str(table.document.resolve(table.text("socket")))
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        raise table.error("socket", f"names a path of more than {_LONGEST_SOCKET} bytes, which no socket can have")
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise table.error("socket", f"names {path}, {refusal(error)}; it must name a Unix socket") from error
+    if not stat.S_ISSOCK(mode):
+        raise table.error("socket", f"names {path}, which is no Unix socket")
+    return path
 
 
 def _secret(table: Table, auth: str) -> bytes:

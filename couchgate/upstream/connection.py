@@ -92,6 +92,11 @@ class UpstreamConnection:
         """Close a connection that serves nobody."""
         self.wire.close()
 
+    def refused(self, error: GateError) -> None:
+        """CouchDB wants nothing of this connection, which was new and has brought no byte of an answer."""
+        if self._reader is not None and not self._reader.touched and self.used == 1:
+            self._fail(error)
+
     def give_up(self) -> None:
         """It could not be made in time."""
         self._fail(Unavailable("CouchDB cannot be reached in time.", code="upstream_down", retry_after=RETRY_AFTER))

@@ -14,7 +14,7 @@ from typing import Protocol
 from twisted.internet import defer
 from twisted.python.failure import Failure
 
-from couchgate.core.errors import Unavailable
+from couchgate.core.errors import GateError, Unavailable
 from couchgate.upstream.connection import RETRY_AFTER, Exchange, UpstreamConnection
 
 IDLE_SECONDS = 4.0  # Node closes after 5, CouchDB's web server later
@@ -24,7 +24,10 @@ class Connector(Protocol):
     """Makes connections to CouchDB (`couchgate.upstream.connectors`)."""
 
     def connect(self, connection: UpstreamConnection) -> defer.Deferred[None] | None:
-        """Give `connection` its wire: at once (None; it may still turn out that nobody is there), or later."""
+        """Give `connection` its wire: at once (None; it may still turn out that nobody is there), or later.
+
+        Raises OSError; what is returned fails with GateError, or is cancelled by who waits for it.
+        """
 
 
 class UpstreamPool:
@@ -60,7 +63,8 @@ class UpstreamPool:
         try:
             waiting = self._connector.connect(connection)
         except OSError:
-            self._failed(exchange)
+            error = Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
+            exchange.upstream_failed(error, stale=False)
             return None
         if waiting is None:
             self._pending[connection] = self._seconds()
@@ -73,15 +77,11 @@ class UpstreamPool:
             exchange.upstream_connected(connection)
 
         def failed(reason: Failure) -> None:
-            if not reason.check(defer.CancelledError):
-                self._failed(exchange)
+            error = reason.value
+            if isinstance(error, GateError):
+                exchange.upstream_failed(error, stale=False)
 
         return waiting.addCallbacks(connected, failed)
-
-    @staticmethod
-    def _failed(exchange: Exchange) -> None:
-        error = Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
-        exchange.upstream_failed(error, stale=False)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose exchange is complete."""

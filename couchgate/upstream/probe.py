@@ -14,10 +14,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from couchgate.core.errors import GateError
+from couchgate.core.errors import GateError, Unavailable
 from couchgate.core.message import ResponseHead
 from couchgate.upstream.connection import UpstreamConnection
 from couchgate.upstream.pool import UpstreamPool
+from couchgate.upstream.secure import Verify, unavailable
 
 
 class Probe:
@@ -90,9 +91,10 @@ async def probe(
 
 @implementer(IHandshakeListener)
 class _Caller(protocol.Protocol):
-    """Connects and goes; `made` fires once the connection stands, by TLS once the certificate is verified."""
+    """Connects and goes; `made` fires once the connection stands, by TLS once `verify` has judged the certificate."""
 
-    def __init__(self) -> None:
+    def __init__(self, verify: Verify | None) -> None:
+        self._verify = verify
         self.made: defer.Deferred[None] = defer.Deferred()
 
     def connectionMade(self) -> None:
@@ -103,25 +105,36 @@ class _Caller(protocol.Protocol):
     def handshakeCompleted(self) -> None:
         """The certificate is good (IHandshakeListener)."""
         carrier: Any = self.transport
+        if self._verify is not None:
+            try:
+                self._verify(carrier)
+            except Exception:  # noqa: BLE001  # whatever it is, this is not who it should be
+                self.connectionLost(Failure())
+                carrier.abortConnection()
+                return
         carrier.loseConnection()
         self.made.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone, perhaps before it stood."""
         if not self.made.called:
-            self.made.errback(reason)
+            self.made.errback(unavailable(reason, self.transport))
 
 
-async def reach(endpoint: IStreamClientEndpoint, clock: IReactorTime, seconds: float) -> str | None:
+async def reach(
+    endpoint: IStreamClientEndpoint, clock: IReactorTime, seconds: float, verify: Verify | None = None
+) -> str | None:
     """None if a connection to CouchDB can be made within `seconds`, else one sentence. Nothing is asked.
 
     A request would be counted by whoever counts CouchDB's requests, for nothing: the gate serves in any case.
     """
-    factory = protocol.Factory.forProtocol(_Caller)
+    factory = protocol.Factory.forProtocol(lambda: _Caller(verify))
     factory.noisy = False
     calling: defer.Deferred[Any] = endpoint.connect(factory)
     try:
         await calling.addCallback(lambda caller: caller.made).addTimeout(seconds, clock)
+    except Unavailable as error:
+        return error.reason
     except Exception:  # noqa: BLE001  # endpoints fail in many ways, and all of them mean no
-        return "CouchDB cannot be reached."
+        return unavailable(Failure()).reason
     return None

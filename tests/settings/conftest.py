@@ -1,9 +1,14 @@
 """A settings file to change, the files that it names, and the way to load it."""
 
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 
 from couchgate.settings import SettingsError, load
 from couchgate.testing import Minter
+from tests.upstream.certificates import Authority
 
 UPSTREAM = '[upstream]\nurl = "http://127.0.0.1:5984"\nsecret_file = "proxy.secret"\n'
 ISSUER = """
@@ -30,6 +35,10 @@ mode = "keepalive"
 admin = true
 [upstream]
 url = "https://couch.example.com:6984/"
+ca_file = "certificate.pem"
+client_certificate = "certificate.pem"
+client_key = "certificate.key"
+server_name = "CouchDB.internal"
 auth = "proxy"
 secret_file = "proxy.secret"
 hmac = "sha1"
@@ -37,6 +46,7 @@ username = "couchgate"
 password_file = "password"
 connect_seconds = 1
 first_byte_seconds = 2.5
+idle_seconds = 3.5
 connections = 3
 [upstream.own]
 username = "own"
@@ -80,11 +90,16 @@ trace = false
 
 
 MINTER = Minter("ES256")
+with TemporaryDirectory() as made:
+    PAIR = Authority(Path(made)).pair("couchgate", ends=timedelta(days=15))
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with a key, a proxy secret and a password, private as they should be."""
+    """A folder with a key, a proxy secret, a password and a certificate with its key, private as they should be."""
+    (tmp_path / "certificate.pem").write_bytes(PAIR[0])
+    (tmp_path / "certificate.key").write_bytes(PAIR[1])
+    (tmp_path / "certificate.key").chmod(0o600)
     files = {"key.pub.pem": MINTER.public_pem(), "proxy.secret": b"s" * 32 + b"\n", "password": b"p\xc3\xa4ss\n"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)

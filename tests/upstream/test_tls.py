@@ -1,93 +1,29 @@
 """CouchDB by https: verified by certificate and name, or not spoken to at all."""
 
 import json
+import re
 import ssl
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from tests.upstream.certificates import HOUR, Authority, SecureUpstream
 from tests.web.live import HELLO, running_gate
-from tests.web.sockets import PATIENCE, Stream, Upstream
+from tests.web.sockets import eventually
 
-
-class Authority(NamedTuple):
-    """A certificate authority: its certificate's file, and contexts of servers with certificates of it, by name."""
-
-    path: str
-    contexts: dict
-
-
-def certificate(name, issuer, key, signer, *, authority):
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder(issuer, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .sign(signer, hashes.SHA256())
-        .public_bytes(Encoding.PEM)
-    )
+# Of a certificate without a usable name Twisted logs this and goes on: the gate's own check must end it.
+TWISTED_SAYS = re.compile(r".*while verifying certificate\n(\t.*\n)+")
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """A new Authority with servers for localhost and for another name."""
-    folder = tmp_path_factory.mktemp("tls")
-    root = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
-    path = folder / "authority.pem"
-    path.write_bytes(certificate("authority", issuer, root, root, authority=True))
-    contexts = {}
-    for name in ("localhost", "other.example.com"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        chain = folder / f"{name}.pem"
-        chain.write_bytes(
-            certificate(name, issuer, key, root, authority=False)
-            + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
-        contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        contexts[name].load_cert_chain(chain)
-    return Authority(str(path), contexts)
-
-
-class SecureUpstream(Upstream):
-    """An Upstream by https."""
-
-    def __init__(self, context):
-        super().__init__()
-        self.url = f"https://localhost:{self.port}"
-        self._context = context
-
-    def accept(self):
-        """The gate's next connection, after its handshake."""
-        self._listener.settimeout(PATIENCE)
-        sock, address = self._listener.accept()
-        sock.settimeout(PATIENCE)
-        peer = Stream(self._context.wrap_socket(sock, server_side=True), address)
-        self._peers.append(peer)
-        return peer
-
-
-def refused_handshake(upstream):
-    """Take the gate's next connection and see it fail before any of a request comes."""
-    with pytest.raises((ssl.SSLError, ConnectionResetError)):
-        assert upstream.accept().sock.recv(1) == b""
-        raise ssl.SSLError  # an orderly end will do as well
+    """A new Authority."""
+    return Authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
 def started(authority):
-    upstream = SecureUpstream(authority.contexts["localhost"])
-    with running_gate(upstream, env={"SSL_CERT_FILE": authority.path}) as gate:
+    upstream = SecureUpstream(authority.server("localhost"))
+    with running_gate(upstream, env={"SSL_CERT_FILE": str(authority.path)}) as gate:
         yield gate, upstream
     upstream.close()
 
@@ -142,18 +78,160 @@ def test_a_body_that_is_cut_off_never_looks_whole(secure_gate, framing):
     assert client.ending()[0] == "reset"
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-def test_who_is_not_couchdb_hears_nothing(authority, trusted):
-    """A certificate for another name, or of an authority that is not trusted: 503, and no byte of a request is sent."""
-    upstream = SecureUpstream(authority.contexts["other.example.com" if trusted else "localhost"])
-    env = {"SSL_CERT_FILE": authority.path} if trusted else {}
-    upstream.looked_at = lambda: refused_handshake(upstream)  # the gate's first look fails already
-    with running_gate(upstream, env=env) as gate:
-        for method in ("GET", "POST"):
-            client = gate.client(method, "/db/doc")
-            refused_handshake(upstream)
-            answer = client.message()
+def serves(upstream, **options):
+    """Whether a gate with these settings gets an answer from `upstream`, over a verified connection."""
+    with running_gate(upstream, **options) as gate:
+        client = gate.client("GET", "/db/doc")
+        upstream.exchange(HELLO)
+        return client.message().status == 200
+
+
+def refusal(upstream, **options):
+    """How a gate with these settings refuses to speak to `upstream`: a 503 in every place, and no byte of a request."""
+    upstream.looked_at = upstream.refuses
+    with running_gate(upstream, **options) as gate:
+        log = gate.log
+        gate.log = lambda: TWISTED_SAYS.sub("", log())
+        eventually(lambda: "is not ready until that is over" in gate.log())
+        for method, mode in (("GET", "keepalive"), ("POST", "keepalive"), ("GET", "close")):
+            client = gate.client(method, "/db/doc", mode=mode)
+            assert upstream.refuses() == b""
+            answer = client.answer()
             assert (answer.status, json.loads(answer.body)["error"]) == (503, "service_unavailable")
             assert answer.first(b"retry-after")
             assert upstream.untouched
+        asking = gate.client("GET", "/_gate/ready", token=None)
+        assert upstream.refuses() == b""
+        (problem,) = json.loads(asking.message().body)["missing"]
+        assert json.loads(answer.body)["reason"] == problem
+        assert problem in gate.log()
+        assert [line["reason"] for line in gate.access()][:3] == ["upstream_tls"] * 3
+        return problem
+
+
+def test_an_authority_of_the_platform_is_trusted_no_more_beside_a_ca_file(authority, tmp_path):
+    """`ca_file` takes the place of the platform's authorities."""
+    other = Authority(tmp_path)
+    env = {"SSL_CERT_FILE": str(other.path)}
+    upstream = SecureUpstream(authority.server("localhost"))
+    assert serves(upstream, env=env, more_upstream=f'ca_file = "{authority.path}"')
+    foreign = SecureUpstream(other.server("localhost"))
+    problem = refusal(foreign, env=env, more_upstream=f'ca_file = "{authority.path}"')
+    assert problem == "There is no TLS with CouchDB: its certificate is signed by no authority that the gate trusts."
+    upstream.close()
+    foreign.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "times", "words"),
+    [
+        (["other.example.com"], {}, "its certificate is for another name than the gate expects"),
+        (["*.localhost"], {}, "its certificate is for another name than the gate expects"),
+        (["*.*.com"], {}, "its certificate is for another name than the gate expects"),
+        (["127.0.0.1"], {}, "its certificate is for another name than the gate expects"),
+        ([], {}, "its certificate is for another name than the gate expects"),
+        (["localhost"], {"begins": -2 * HOUR, "ends": -HOUR}, "its certificate has expired"),
+        (["localhost"], {"begins": HOUR, "ends": 2 * HOUR}, "its certificate is not valid yet"),
+    ],
+)
+def test_who_is_not_couchdb_hears_nothing(authority, names, times, words):
+    """A certificate for another name or for none at all, or one whose time is not now: 503, and nothing is sent."""
+    upstream = SecureUpstream(authority.server(*names, **times))
+    problem = refusal(upstream, more_upstream=f'ca_file = "{authority.path}"')
+    assert problem == f"There is no TLS with CouchDB: {words}."
+    upstream.close()
+
+
+def test_an_address_is_verified_as_an_address(authority):
+    """`https://127.0.0.1` needs a certificate for that address, and one for a name will not do."""
+    upstream = SecureUpstream(authority.server("127.0.0.1"), host="127.0.0.1")
+    assert serves(upstream, more_upstream=f'ca_file = "{authority.path}"')
+    upstream.close()
+    named = SecureUpstream(authority.server("localhost"), host="127.0.0.1")
+    assert "another name" in refusal(named, more_upstream=f'ca_file = "{authority.path}"')
+    named.close()
+
+
+def test_server_name_is_what_is_verified_and_asked_for(authority):
+    """With `server_name` the certificate must be for that name, which the server hears as SNI; `Host` is the URL's."""
+    context = authority.server("couch.internal")
+    heard = []
+    context.sni_callback = lambda _, name, __: heard.append(name)
+    upstream = SecureUpstream(context, host="127.0.0.1")
+    options = f'ca_file = "{authority.path}"\nserver_name = "Couch.Internal"'
+    with running_gate(upstream, more_upstream=options) as gate:
+        client = gate.client("GET", "/db/doc")
+        _, request = upstream.exchange(HELLO)
+        assert request.all(b"host") == [upstream.url.removeprefix("https://").encode()]
+        assert client.message().status == 200
+    assert set(heard) == {"couch.internal"}
+    upstream.close()
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_client_certificate_is_shown_to_who_asks(authority, tmp_path, separate):
+    """CouchDB that demands a certificate gets the gate's, from one file or two, and then serves."""
+    clients = Authority(tmp_path)
+    upstream = SecureUpstream(authority.server("localhost", clients=clients))
+    certificate, key = clients.pair("couchgate")
+    (tmp_path / "gate.pem").write_bytes(certificate if separate else certificate + key)
+    (tmp_path / "gate.key").write_bytes(key)
+    lines = [f'ca_file = "{authority.path}"', f'client_certificate = "{tmp_path / "gate.pem"}"']
+    if separate:
+        lines.append(f'client_key = "{tmp_path / "gate.key"}"')
+    assert serves(upstream, more_upstream="\n".join(lines))
+    upstream.close()
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_without_the_certificate_that_couchdb_demands_it_is_503(authority, version):
+    """No client certificate where one is demanded: 503 that says who refuses, whenever TLS makes it known."""
+    context = authority.server("localhost", clients=authority)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    upstream = SecureUpstream(context)
+    upstream.looked_at = upstream.refuses
+    with running_gate(upstream, more_upstream=f'ca_file = "{authority.path}"') as gate:
+        client = gate.client("GET", "/db/doc")
+        assert upstream.refuses() == b""
+        answer = client.answer()
+        assert answer.status == 503
+        assert "There is no TLS with CouchDB: " in json.loads(answer.body)["reason"]
+        assert upstream.untouched
+    upstream.close()
+
+
+def test_an_upstream_that_speaks_old_tls_only_is_refused(authority):
+    """TLS 1.1 is not spoken."""
+    context = authority.server("localhost")
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSVersion"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    upstream = SecureUpstream(context)
+    assert "There is no TLS" in refusal(upstream, more_upstream=f'ca_file = "{authority.path}"')
+    upstream.close()
+
+
+@pytest.mark.parametrize("mode", ["keepalive", "close"])
+def test_a_handshake_that_hangs_ends_with_the_time_to_connect(authority, mode):
+    """CouchDB's port accepts and says nothing: `connect_seconds` bounds that, not the time for an answer."""
+    upstream = SecureUpstream(authority.server("localhost"))
+    upstream.looked_at = lambda: upstream.accept_plain().reset()
+    options = f'ca_file = "{authority.path}"\nconnect_seconds = 0.3'
+    with running_gate(upstream, more_upstream=options) as gate:
+        client = gate.client("GET", "/db/doc", mode=mode)
+        peer = upstream.accept_plain()
+        answer = client.answer()
+        assert (answer.status, json.loads(answer.body)["reason"]) == (503, "CouchDB cannot be reached.")
+        peer.ending()
+    upstream.close()
+
+
+def test_a_client_that_leaves_during_the_handshake_ends_it(authority):
+    """Nobody waits for the connection any more: it is given up."""
+    upstream = SecureUpstream(authority.server("localhost"))
+    with running_gate(upstream, more_upstream=f'ca_file = "{authority.path}"') as gate:
+        client = gate.client("GET", "/db/doc")
+        peer = upstream.accept_plain()
+        client.reset()
+        assert peer.ending(3)[0] in {"fin", "reset"}
     upstream.close()

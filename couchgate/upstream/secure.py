@@ -1,0 +1,104 @@
+"""TLS toward CouchDB: nothing is sent before its certificate was verified, and a failure says why.
+
+Twisted checks the certificate's chain and its name during the handshake. Here the name is checked once more, when the
+handshake is complete: Twisted 26.10 logs a certificate without any name, or with a bad wildcard, and accepts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from twisted.internet import defer
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.main import CONNECTION_LOST
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from couchgate.core.errors import Unavailable
+from couchgate.upstream.connection import RETRY_AFTER, UpstreamConnection
+from couchgate.wire.transport import TransportWire
+
+Verify = Callable[[Any], None]
+
+
+def name_check(name: str) -> Verify:
+    """A check that a TLS transport's peer has shown a certificate for `name`, a DNS name or an IP address.
+
+    It raises `service_identity.VerificationError` or `CertificateError`.
+    """
+    try:
+        ip_address(name)
+    except ValueError:
+        return lambda carrier: verify_hostname(carrier.getHandle(), name)
+    return lambda carrier: verify_ip_address(carrier.getHandle(), name)
+
+
+def unavailable(reason: Failure, carrier: Any = None) -> Unavailable:
+    """Why there is no connection, for people and logs. `carrier` is the TLS transport, if there is one."""
+    if reason.check(VerificationError, CertificateError):
+        why = "its certificate is for another name than the gate expects"
+    elif reason.check(SSL.Error):
+        why = _words(reason.value, carrier)
+    else:
+        return Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
+    return Unavailable(f"There is no TLS with CouchDB: {why}.", code="upstream_tls", retry_after=RETRY_AFTER)
+
+
+def _words(error: Any, carrier: Any) -> str:
+    """What OpenSSL says; for a certificate that it does not accept, why."""
+    said = [str(part[-1]) for part in error.args[0]] if error.args and isinstance(error.args[0], list) else []
+    if "certificate verify failed" not in said:
+        return ", ".join(said) or "the handshake failed"
+    handle = None if carrier is None else carrier.getHandle()
+    chain = (handle.get_peer_cert_chain(as_cryptography=True) if handle is not None else None) or ()
+    now = datetime.now(UTC)
+    if any(certificate.not_valid_after_utc < now for certificate in chain):
+        return "its certificate has expired"
+    if any(certificate.not_valid_before_utc > now for certificate in chain):
+        return "its certificate is not valid yet"
+    return "its certificate is signed by no authority that the gate trusts"
+
+
+@implementer(IHandshakeListener)
+class SecureWire(TransportWire):
+    """A wire over TLS. `made` fires once the certificate is verified; before that nothing may be written."""
+
+    def __init__(self, connection: UpstreamConnection, verify: Verify) -> None:
+        super().__init__(self._owner_of)
+        self.stands = False
+        self.made: defer.Deferred[None] = defer.Deferred(lambda _: self.abort())
+        self._connection = connection
+        self._verify = verify
+
+    def _owner_of(self, wire: Any) -> UpstreamConnection:
+        self._connection.wire = wire
+        return self._connection
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there (IHandshakeListener)."""
+        try:
+            self._verify(self._carrier)
+        except (VerificationError, CertificateError):
+            self._refuse(Failure())
+            self.abort()
+            return
+        self.stands = True
+        if not self.made.called:
+            self.made.callback(None)
+
+    def _refuse(self, reason: Failure) -> None:
+        if not self.made.called:
+            self.made.errback(unavailable(reason, self._carrier))
+
+    def connectionLost(self, reason: Failure = Failure(CONNECTION_LOST)) -> None:  # noqa: B008  # Twisted's signature
+        """The connection is gone. With TLS 1.3 CouchDB refuses the gate's certificate only now, by an alert."""
+        self._refuse(reason)
+        if self.stands and reason.check(SSL.Error):
+            self._connection.refused(unavailable(reason))
+        super().connectionLost(reason)
