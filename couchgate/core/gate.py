@@ -132,6 +132,16 @@ class Gate:
             prepared = self._prepare(fields)
         return prepared.trace
 
+    @property
+    def rules(self) -> tuple[TokenRules, ...]:
+        """Which tokens count."""
+        return self._rules
+
+    @property
+    def policy(self) -> Policy:
+        """What their bearers may do."""
+        return self._policy
+
     def screen(self, head: RequestHead) -> Screen:
         """Judge `Host` (RFC 9112 3.2) and CORS. Raises BadRequest, Misdirected."""
         fields = head.fields

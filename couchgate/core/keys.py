@@ -107,13 +107,17 @@ def _one_family(algorithms: Iterable[str]) -> frozenset[str]:
 
 
 class KeySet:
-    """An issuer's keys, immutable. `find` returns what may verify a token; `len` counts the usable keys."""
+    """An issuer's keys, immutable. `find` returns what may verify a token; `len` counts the usable keys.
 
-    __slots__ = ("_any", "_keys", "_kids", "_named", "_nameless")
+    `left_out`: why keys of the document were not taken, a clause for each.
+    """
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    __slots__ = ("_any", "_keys", "_kids", "_named", "_nameless", "left_out")
+
+    def __init__(self, keys: Iterable[Key], left_out: tuple[str, ...] = ()) -> None:
         """Raises `UnusableKeys` when `keys` is empty, or holds so many without a `kid` that some are never tried."""
         self._keys = tuple(keys)
+        self.left_out = left_out
         if not self._keys:
             raise UnusableKeys("there is no key")
         self._any: dict[str, tuple[Key, ...]] = {}
@@ -151,12 +155,12 @@ class KeySet:
             raise UnusableKeys("the JWK Set holds a private key: publish the public part, and replace that key")
         keys: list[Key] = []
         named: set[tuple[str, str]] = set()
-        reason = "it is empty"
+        left_out: list[str] = []
         for jwk in jwks:
             try:
                 meant = _purpose(jwk, wanted)
             except UnusableKeys as error:
-                reason = str(error)
+                left_out.append(str(error))
                 continue
             names = {(jwk["kid"], algorithm) for algorithm in meant if "kid" in jwk}
             if not named.isdisjoint(names):
@@ -165,10 +169,10 @@ class KeySet:
             try:
                 keys.append(_key_of(jwk, meant))
             except UnusableKeys as error:
-                reason = str(error)
+                left_out.append(str(error))
         if not keys:
-            raise UnusableKeys(f"the JWK Set has no usable key: {reason}")
-        return cls(keys)
+            raise UnusableKeys(f"the JWK Set has no usable key: {left_out[-1] if left_out else 'it is empty'}")
+        return cls(keys, tuple(left_out))
 
     @classmethod
     def from_pem(cls, data: bytes, algorithms: Iterable[str]) -> KeySet:
@@ -182,7 +186,7 @@ class KeySet:
         if not blocks or len(blocks) != data.count(b"-----BEGIN"):
             raise UnusableKeys("the text is not made of whole PEM blocks")
         keys: list[Key] = []
-        reason = ""
+        left_out: list[str] = []
         for block in blocks:
             try:
                 if block[1] == b"CERTIFICATE":
@@ -194,10 +198,10 @@ class KeySet:
             try:
                 keys.append(public_key(material, None, wanted))
             except UnusableKeys as error:
-                reason = str(error)
+                left_out.append(str(error))
         if not keys:
-            raise UnusableKeys(f"the PEM text has no usable key: {reason}")
-        return cls(keys)
+            raise UnusableKeys(f"the PEM text has no usable key: {left_out[-1]}")
+        return cls(keys, tuple(left_out))
 
     @classmethod
     def from_secret(cls, secret: bytes, algorithms: Iterable[str]) -> KeySet:
@@ -224,6 +228,11 @@ class KeySet:
         if b"-----BEGIN" not in data:
             raise UnusableKeys("the key file is neither a JWK Set nor PEM")
         return cls.from_pem(data, wanted)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The usable keys."""
+        return self._keys
 
     def find(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
         """The keys that may verify a token with this `kid` and `algorithm`: at most 8, empty when there is none.

@@ -223,18 +223,18 @@ class Rule:
         if unknown:
             raise ValueError(f"{min(unknown)!r} is no kind that a rule can allow: {', '.join(sorted(ALLOWABLE))}.")
 
-    def applies(self, principal: Principal, database: str | None) -> bool:
-        """Whether this rule decides about `principal` and `database`; None is the server."""
+    def misfit(self, principal: Principal, database: str | None) -> str | None:
+        """Why this rule says nothing of `principal` and `database` (None: the server): the key; None if it decides."""
         if principal.issuer not in self.issuers:
-            return False
+            return "issuers"
         if self.roles is not None and self.roles.isdisjoint(principal.roles):
-            return False
+            return "roles"
         if database is None or self.databases is None:
-            return database is None and self.databases is None
-        for pattern in self.databases:  # noqa: SIM110  # a generator costs more than the patterns, for every new person
+            return None if database is None and self.databases is None else "databases"
+        for pattern in self.databases:
             if pattern.matches(database, principal):
-                return True
-        return False
+                return None
+        return "databases"
 
 
 _NO_RULE = Rule(frozenset(), None, None, frozenset())
@@ -246,6 +246,18 @@ class Policy:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
         self._memo: Memo[tuple[Principal, str | None], Rule] = Memo(_KEPT)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in order."""
+        return self._rules
+
+    def deciding(self, principal: Principal, target: Target) -> Rule | None:
+        """The rule that decides about `target`, for or against; None if none applies, or none is asked."""
+        if target.kind not in ALLOWABLE:
+            return None
+        rule = self._deciding(principal, target.database)
+        return None if rule is _NO_RULE else rule
 
     def check(self, principal: Principal, target: Target) -> Rule | None:
         """The rule that lets `principal` reach `target`; None if it needs none. Raises Forbidden (`policy`)."""
@@ -272,7 +284,7 @@ class Policy:
         key = (principal, database)
         rule = self._memo[key]
         if rule is None:
-            rule = next((rule for rule in self._rules if rule.applies(principal, database)), _NO_RULE)
+            rule = next((rule for rule in self._rules if rule.misfit(principal, database) is None), _NO_RULE)
             if database is None or len(database) <= _SHORT:
                 self._memo.put(key, rule)
         return rule

@@ -30,7 +30,7 @@ _ABSENT = object()
 
 # C0, DEL and C1, and surrogates, which JSON escapes can spell and UTF-8 cannot.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_UNFIT_ROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,]|^_")
+_UNFIT_ROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,]")
 
 
 class Principal(NamedTuple):
@@ -51,7 +51,7 @@ def _refused(reason: str) -> Unauthorized:
     return Unauthorized(reason, code="token_claims")
 
 
-def _claim(claims: Mapping[str, Any], path: str, absent: object = None) -> Any:
+def claim_at(claims: Mapping[str, Any], path: str, absent: object = None) -> Any:
     """What is at `path`, first as one literal name, then as a dotted path into objects; `absent` when nothing is."""
     if path in claims or "." not in path:
         return claims.get(path, absent)
@@ -64,7 +64,7 @@ def _claim(claims: Mapping[str, Any], path: str, absent: object = None) -> Any:
 
 
 def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
-    claim = _claim(claims, rules.claims.name)
+    claim = claim_at(claims, rules.claims.name)
     if type(claim) is not str or not claim:
         raise _refused("The token names no user.")
     if _UNFIT.search(claim) or claim != claim.strip():
@@ -77,17 +77,30 @@ def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
     return name
 
 
+def role_problem(role: str) -> str | None:
+    """Why a role is dropped, as the end of a sentence; None for one that is kept."""
+    if not role:
+        return "it is empty"
+    if role.startswith("_"):
+        return "it begins with _"
+    if _UNFIT_ROLE.search(role):
+        return "it holds a comma or a control character"
+    if role != role.strip():
+        return "it has white space at an end"
+    return None
+
+
 def _roles(claims: Mapping[str, Any], rules: TokenRules) -> tuple[str, ...]:
-    roles = _claim(claims, rules.claims.roles)
+    roles = claim_at(claims, rules.claims.roles)
     if roles is None:
         return ()
     if type(roles) is not list or not all(type(role) is str for role in roles):
         raise _refused("The token's roles are not a list of strings.")
-    return tuple(dict.fromkeys(r for r in roles if r and not _UNFIT_ROLE.search(r) and r == r.strip()))
+    return tuple(dict.fromkeys(role for role in roles if role_problem(role) is None))
 
 
 def _optional(claims: Mapping[str, Any], path: str, what: str) -> str | None:
-    value = _claim(claims, path, _ABSENT)
+    value = claim_at(claims, path, _ABSENT)
     if value is _ABSENT:
         return None
     if type(value) is not str or _UNFIT.search(value):

@@ -132,6 +132,20 @@ def _split(token: bytes) -> _Compact:
         raise _malformed() from None
 
 
+def _read(token: bytes) -> tuple[_Compact, dict[str, Any]]:
+    compact = _split(token)
+    try:
+        return compact, json_object(compact[1])
+    except ValueError:
+        raise _malformed() from None
+
+
+def unverified(token: bytes) -> tuple[Header, Mapping[str, Any]]:
+    """What `token` says, proved by nothing: for explaining a decision, never for making one. Raises `Unauthorized`."""
+    compact, claims = _read(token)
+    return compact[0], claims
+
+
 def _check_signature(token: _Compact, keyset: KeySet, algorithms: frozenset[str], rules_id: str) -> None:
     (algorithm, kid), _, signing_input, signature = token
     if algorithm not in algorithms:
@@ -166,8 +180,8 @@ def _meets(audience: object, rules: TokenRules) -> bool:
     return not rules.audiences.isdisjoint(audience)
 
 
-def _select(claims: Mapping[str, Any], rules: Sequence[TokenRules]) -> TokenRules:
-    """The one entry of `rules` that the unverified `claims` point to."""
+def select(claims: Mapping[str, Any], rules: Sequence[TokenRules]) -> TokenRules:
+    """The one entry of `rules` that the unverified `claims` point to. Raises `Unauthorized`."""
     issuer = claims.get("iss")
     fitting = [each for each in rules if each.issuer == issuer]
     if not fitting:
@@ -218,12 +232,8 @@ def verify(token: bytes, rules: Sequence[TokenRules], keysets: Mapping[str, KeyS
     `keysets` holds the key sets by `TokenRules.id`; `now` is in unix seconds. Raises `Unauthorized` with its `code`,
     `UnknownKey` when fresh keys may help, and `Unavailable` (`keys_missing`) while there are no keys of that issuer.
     """
-    compact = _split(token)
-    try:
-        claims = json_object(compact[1])
-    except ValueError:
-        raise _malformed() from None
-    chosen = _select(claims, rules)
+    compact, claims = _read(token)
+    chosen = select(claims, rules)
     keyset = keysets.get(chosen.id)
     if not keyset:
         raise Unavailable("The keys of the token's issuer are not known yet.", code="keys_missing")
