@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from couchgate.commands import CommandError, arguments
 from couchgate.core import gate
 from couchgate.core.errors import GateError
 from couchgate.core.keys import KeySet, UnusableKeys
@@ -37,6 +38,7 @@ valid JSON Web Token. PouchDB talks to it as if it were CouchDB.
 
   couchgate demo                              try it: a database, the gate, a token
   couchgate check --config couchgate.toml     is this settings file right?
+  couchgate explain GET /notes-alice          would it be let in, and why not?
   twistd -n couchgate --config couchgate.toml run the gate
 """
 _DEMO = """\
@@ -75,10 +77,6 @@ examples:
 
   curl -H "Authorization: Bearer $(couchgate token ...)" http://localhost:5985/
 """
-
-
-class CommandError(Exception):
-    """Why a command cannot do its work: one sentence for a person."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     token.add_argument("--kid", metavar="TEXT", help="the key's id, where the issuer's JWKS has one")
     token.set_defaults(run=_token)
+
+    arguments.register(commands)
     return parser
 
 

@@ -99,7 +99,8 @@ def _judge(gate: Gate, head: RequestHead, peer: Peer, facts: Facts, now: float, 
             admission = gate.admit(head, facts, now, asked=True)
             assert not isinstance(admission, NeedKeys)  # noqa: S101  # not after it was asked
             return _Verdict("answered", own(head, target, admission.principal))
-        forward = gate.decide(head, target, peer, facts, now, asked=True)
+        trace = gate.trace(head.fields)  # without one the face takes an id of its own
+        forward = gate.decide(head, target, peer, facts, now, asked=True, request_id=trace)
         assert not isinstance(forward, NeedKeys)  # noqa: S101  # as above
     except GateError as error:
         return _Verdict("refused", error.status, error)
@@ -178,7 +179,7 @@ class _Story:
             rules = select(claims, self._gate.rules)
         except GateError as error:
             self._refuse("issuer", error, found)
-        self._add("issuer", {"issuer": rules.issuer, "settings": rules.id})
+        self._add("issuer", {"issuer": rules.issuer, "table": rules.id})
         found |= _named(claims, rules)
         key = _key(header, rules, self._facts.keysets.get(rules.id))
         try:

@@ -107,7 +107,7 @@ def test_a_forwarded_request_is_told_from_host_to_couchdb(world):
     assert steps["host"] == {"host": "gate.example.com"}
     assert steps["origin"] == {"origin": world.app, "allowed": True}
     assert steps["target"] == {"database": "lab", "document": "a b", "endpoint": "document", "kind": "read"}
-    assert steps["issuer"] == {"issuer": world.first.issuer, "settings": "1"}
+    assert steps["issuer"] == {"issuer": world.first.issuer, "table": "1"}
     assert steps["key"] == {
         "kid": "key-1", "algorithm": "ES256", "type": "elliptic curve", "allowed": ["ES256"], "known": ["key-1"],
         "fitting": 1,

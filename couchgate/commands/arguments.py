@@ -1,0 +1,80 @@
+"""The command lines of the commands here. Light: what a command needs is loaded when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_EXPLAIN = """\
+Say how the gate would decide about a request, step by step: by the same code,
+with the settings in FILE and the issuer's keys as they are now. Nothing is
+sent to CouchDB or to the gate.
+
+With --request-id: how a request was decided that is in the access log.
+
+Exit status 0: it would be let through, or answered by the gate. 3: it would be
+refused. 1: that cannot be told.
+"""
+_EXPLAIN_EXAMPLE = """\
+examples:
+  couchgate explain --token-file token.txt GET https://gate.example.com/notes-alice
+  couchgate explain --token-file - PUT /notes-alice/x < token.txt
+  couchgate explain --header 'Origin: https://app.example.com' \\
+      --header 'Access-Control-Request-Method: PUT' OPTIONS /notes-alice
+  couchgate explain --request-id 1f0c9a5be3a94c7f8d2b6a4e7c9d0b11
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the commands to those of `couchgate`; `commands` is what `add_subparsers` gave."""
+    _register_explain(commands)
+
+
+def _register_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="say how a request would be decided, or was, and why",
+        description=_EXPLAIN,
+        epilog=_EXPLAIN_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("method", metavar="METHOD", nargs="?", help="such as GET")
+    parser.add_argument("url", metavar="URL", nargs="?", help="whole, or a path beginning with /")
+    _add_config(parser)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--token", metavar="TOKEN", help="other users of this machine may see it while this runs")
+    shown.add_argument("--token-file", metavar="FILE", help="a file with the token; - is standard input")
+    parser.add_argument("--header", metavar="'NAME: VALUE'", action="append", default=[], help="may be repeated")
+    parser.add_argument("--at", metavar="TIME", type=_time, help="as if it were 2026-11-21T12:00:00Z, or unix seconds")
+    parser.add_argument("--keys", metavar="FILE", type=Path, help="the issuer's JWKS, instead of fetching it")
+    parser.add_argument("--request-id", metavar="ID", help="the id of a request, from X-Request-ID or the access log")
+    parser.add_argument("--log", metavar="FILE", help="with --request-id: the access log; - is standard input")
+    parser.set_defaults(run=_explain)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, default=Path("couchgate.toml"), help="default: couchgate.toml"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from couchgate.commands import explain, recorded  # noqa: PLC0415 - they load Twisted
+
+    return recorded.run(args) if args.request_id is not None else explain.run(args)
+
+
+def _time(text: str) -> float:
+    try:
+        return float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", text) else _instant(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!a} is no time such as 2026-11-21T12:00:00Z") from None
+
+
+def _instant(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
