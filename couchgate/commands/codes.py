@@ -159,6 +159,10 @@ CODES: dict[str, Meaning] = {
     "body_unreadable": Meaning("The body must be judged for design documents, and cannot be read.", _CLIENT),
     # -- CouchDB and the gate
     "upstream_down": Meaning("CouchDB could not be reached.", _COUCHDB),
+    "upstream_tls": Meaning(
+        "There was no TLS with CouchDB: its certificate was not good, or it did not take the gate's.",
+        "The answer's reason names what is wrong; compare the TLS keys of [upstream] with CouchDB's [ssl].",
+    ),
     "upstream_closed": Meaning("CouchDB closed the connection without an answer.", _COUCHDB),
     "upstream_cut": Meaning("CouchDB's answer broke off.", _COUCHDB),
     "upstream_garbage": Meaning(
