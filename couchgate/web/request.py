@@ -134,7 +134,8 @@ class ClientRequest:
         kind = framing.kind
         if kind == "length":
             lines += b"\r\nContent-Length: %d" % framing.length
-        elif kind == "chunked" and self.channel.site.keepalive and self.head.version == 11:
+        elif kind != "none" and self.channel.site.keepalive and self.head.version == 11:
+            # Also what CouchDB ends by closing: of a Unix socket's end nobody can tell whether it was cut.
             lines += b"\r\nTransfer-Encoding: chunked"
             self._chunked = True
         elif kind != "none":

@@ -1,0 +1,74 @@
+"""What a gate holds, counted from inside: imported by the gate's own process, which answers SIGUSR2 with a file.
+
+Memories of pure results (`Memo`) are emptied before the count: they are bounded, and how full they are says nothing.
+Young generations of the collector are emptied too, and the allocator gives back what it can.
+"""
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+
+def install(path):
+    """Answer each SIGUSR2 with a census in the file `path`."""
+
+    def told(*_):
+        from twisted.internet import reactor  # noqa: TID251 - this is the gate's process
+
+        reactor.callFromThread(write, reactor, Path(path))
+
+    signal.signal(signal.SIGUSR2, told)
+
+
+def write(reactor, path):
+    """Count, and put the census where the one who asked will look."""
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(census(reactor)))
+    beside.replace(path)
+
+
+def census(reactor):
+    """Everything that must not grow, as a plain dict."""
+    from couchgate.core.memo import Memo
+    from couchgate.upstream.pool import UpstreamPool
+    from couchgate.web.site import GateSite
+
+    gc.unfreeze()  # the service set aside what was there when it began
+    gc.collect()
+    memos = [one for one in gc.get_objects() if isinstance(one, Memo)]
+    remembered = sum(len(memo) + len(memo._old) for memo in memos)
+    for memo in memos:
+        memo.clear()
+        memo._old.clear()
+    del memos
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+    objects = gc.get_objects()
+    sites = [one for one in objects if isinstance(one, GateSite)]
+    pools = [one for one in objects if isinstance(one, UpstreamPool)]
+    answer = {
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": threading.active_count(),
+        "timers": len(reactor.getDelayedCalls()),
+        "connections": sum(site.connections for site in sites),
+        "feeds": sum(site.feeds + len(site._feed_counts) for site in sites),
+        "pooled": sum(pool.idle for pool in pools),
+        "upstream": sum(pool.open + len(pool._pending) for pool in pools),
+        "remembered": remembered,
+        "blocks": sys.getallocatedblocks(),
+        "resident": int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]),
+        "objects": len(objects),
+        "types": Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in objects),
+    }
+    del objects, sites, pools
+    gc.freeze()
+    return answer

@@ -1,0 +1,19 @@
+"""The soak in its short form; `python -m tests.endurance.soak` is the long one."""
+
+import random
+
+import pytest
+
+from tests.endurance.soak import soak
+
+
+@pytest.mark.slow
+def test_nothing_is_wrong_and_nothing_grows():
+    """After a thousand requests with cuts, stalls and crumbs on both sides and five thousand plain ones, each whole
+    answer was the right one, CouchDB saw nothing undecided, and the gate holds what it held before.
+    """
+    seed = str(random.randrange(10**9))
+    report = soak(seed, 1000, 5000)
+    assert not report.wrong, f"seed {seed}: {report.wrong[:5]}"
+    assert report.outcomes["begun"] >= 1000
+    assert min(report.outcomes[kind] for kind in ("whole", "refused", "own", "broken", "left", "feed ended")) > 0, seed
