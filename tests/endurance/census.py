@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import gc
 import json
-import os
 import re
 import signal
 import sys
@@ -56,7 +55,7 @@ def census(reactor):
     sites = [one for one in objects if isinstance(one, GateSite)]
     pools = [one for one in objects if isinstance(one, UpstreamPool)]
     answer = {
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "threads": threading.active_count(),
         "timers": len(reactor.getDelayedCalls()),
         "connections": sum(site.connections for site in sites),

@@ -113,7 +113,7 @@ def _answer(random, *, bodied, forgiving):
 
 def plan(seed, number, *, keepalive):
     """The plan of request `number`. Without `keepalive` it goes to a listener that closes."""
-    random = Random(f"{seed}/{number}")  # noqa: S311 - it decides nothing secret
+    random = Random(f"{seed}/{number}")
     kind = random.choices(
         ("get", "head", "put", "bulk", "attachment", "feed", "refused", "own"), (30, 6, 16, 10, 6, 8, 18, 6)
     )[0]

@@ -35,7 +35,7 @@ async def head(stream):
 
 
 async def body(stream, top, take, *, bodiless=False, until_close=False):
-    """Give each piece of the body behind the head `top` to `take`. Raises asyncio.IncompleteReadError for half a one."""
+    """Give each piece of the body behind the head `top` to `take`. Raises asyncio.IncompleteReadError for a part."""
     length, coding = top.one(b"content-length"), top.one(b"transfer-encoding")
     assert length is None or coding is None, "framed in two ways"
     if bodiless:
@@ -69,7 +69,7 @@ async def _exactly(stream, size, take):
 
 
 async def send(writer, data, pieces, *, stall=0.0, stall_at=0.5):
-    """Send `data` in pieces of about that many bytes, at most 400 of them; 0 for whole. Rest once for `stall` seconds."""
+    """Send `data` in pieces of so many bytes, 400 of them at most; 0 for whole. Rest once for `stall` seconds."""
     size = max(pieces, len(data) // 400 + 1) if pieces else max(len(data), 1)
     rest_at = int(len(data) * stall_at)
     for at in range(0, len(data), size):

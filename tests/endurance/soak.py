@@ -16,7 +16,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from couchgate.testing import Minter
-from tests.endurance.clients import Session, Tokens, Wrong, connect
+from tests.endurance.clients import Session, Tokens, Wrong
 from tests.endurance.gate import Gate
 from tests.endurance.plain import plain
 from tests.endurance.upstream import Couch
@@ -114,18 +114,17 @@ def main():
     parser.add_argument("--plain", type=int, default=100_000)
     parser.add_argument("--seed", default=str(random.randrange(10**9)))
     options = parser.parse_args()
-    print(f"seed {options.seed}", flush=True)
+    sys.stdout.write(f"seed {options.seed}\n")
+    sys.stdout.flush()
     report = soak(options.seed, options.requests, options.plain)
-    print(json.dumps(report.outcomes))
-    for name in report.before:
-        if name != "types":
-            print(f"{name}: {report.before[name]} -> {report.after[name]}")
     more = Counter(report.after["types"])
     more.subtract(report.before["types"])
-    print("types:", json.dumps({name: count for name, count in more.most_common(40) if count}))
-    print(f"{report.seconds:.1f} s; {len(report.wrong)} wrong")
-    for sentence in report.wrong[:20]:
-        print(" -", sentence[:1500])
+    lines = [json.dumps(report.outcomes)]
+    lines += [f"{name}: {report.before[name]} -> {report.after[name]}" for name in report.before if name != "types"]
+    lines.append(f"types: {json.dumps({name: count for name, count in more.most_common(40) if count})}")
+    lines.append(f"{report.seconds:.1f} s; {len(report.wrong)} wrong")
+    lines += [f" - {sentence[:1500]}" for sentence in report.wrong[:20]]
+    sys.stdout.write("\n".join([*lines, ""]))
     return bool(report.wrong)
 
 

@@ -16,8 +16,7 @@ HEARTBEATS = 400
 
 def row(plan, seq):
     """A row of the feed that `plan` asks for."""
-    line = '{"seq":%d,"id":"doc-%d-%d","changes":[{"rev":"1-x"}]}' % (seq, plan.number, seq)
-    return line.encode()
+    return b'{"seq":%d,"id":"doc-%d-%d","changes":[{"rev":"1-x"}]}' % (seq, plan.number, seq)
 
 
 def feed_pieces(plan):
@@ -49,7 +48,7 @@ class Couch:
     async def start(self):
         """Listen; the URL."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
-        return "http://127.0.0.1:%d" % self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def close(self):
         self._server.close()
