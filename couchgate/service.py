@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from typing import IO, Any
 
@@ -16,16 +16,17 @@ from twisted.python.failure import Failure
 
 from couchgate.accesslog import AccessLog
 from couchgate.core.identity import basic_line
-from couchgate.core.principal import Principal
-from couchgate.endpoints import Answer, Question
+from couchgate.endpoints import Endpoint, Question
 from couchgate.endpoints.session import session
 from couchgate.endpoints.status import Readiness, health
 from couchgate.facts.keyring import KeyRing
 from couchgate.facts.sources import key_source
+from couchgate.overview import Overview
 from couchgate.settings import Settings
+from couchgate.sight.exposition import Reloads
 from couchgate.upstream.pool import UpstreamPool
 from couchgate.upstream.probe import probe, reach
-from couchgate.web.own import EndpointResource, OwnResource
+from couchgate.web.own import AdminResource, Ask, EndpointResource, OwnResource
 from couchgate.web.resources import Door, ReverseProxyResource, RootResource
 from couchgate.web.site import GateSite
 from couchgate.wire.acceptor import Acceptor
@@ -49,8 +50,8 @@ def settle_memory() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
-def _endpoint(ask: Callable[[Question], Awaitable[Answer]]) -> Callable[[bytes, Principal | None], Awaitable[Answer]]:
-    return lambda method, principal: ask(Question(method, principal))
+def _endpoint(ask: Endpoint) -> Ask:
+    return lambda method, query, principal: ask(Question(method, principal, query))
 
 
 class GateService(MultiService):
@@ -86,21 +87,31 @@ class GateService(MultiService):
         self.readiness = Readiness(self.keyring.missing, self._ask_couchdb, reactor.seconds)
         self._log_stream: IO[str] | None = None
         self._access: AccessLog | None = None
-        self._gate = gate_of(settings)
+        self.gate = gate_of(settings)
+        self.reloads: Reloads | None = None
+        self.overview = Overview(self, time.time)
         self.root = self._tree()
         self.sites: list[GateSite] = []
         self.ports: list[Any] = []
         self._acceptors: list[Acceptor] = []
 
     def _tree(self) -> RootResource:
-        door = Door(self._gate, self.keyring, self.keyring.refresh)
+        door = Door(self.gate, self.keyring, self.keyring.refresh)
         root = RootResource(ReverseProxyResource(door, self.pool))
         own = OwnResource()
         own.putChild(b"health", EndpointResource("_gate/health", _endpoint(health)))
         own.putChild(b"ready", EndpointResource("_gate/ready", _endpoint(self.readiness)))
+        for name, ask in self.overview.endpoints.items():
+            page = AdminResource(f"_gate/{name}", _endpoint(ask), door, lambda: self.settings.admin)
+            own.putChild(name.encode(), page)
         root.putChild(b"_gate", own)
         root.putChild(b"_session", EndpointResource("_session", _endpoint(session), door))
         return root
+
+    def listening(self) -> Iterable[tuple[str, GateSite]]:
+        """The endpoint string and the site of each listener."""
+        endpoints = [listener.endpoint for listener in self.settings.gate.listeners]
+        return zip(endpoints, self.sites, strict=False)
 
     def privilegedStartService(self) -> None:
         """Listen. A port that cannot be had ends the program with one sentence (SystemExit)."""
@@ -108,14 +119,16 @@ class GateService(MultiService):
         self._access = log = self._access_log()
         for listener in self.settings.gate.listeners:
             site = GateSite(
-                self._gate,
+                self.gate,
                 self.root,
                 self.settings.limits,
                 mode=listener.mode,
                 first_byte_seconds=self.settings.upstream.first_byte_seconds,
                 clock=self._reactor,
                 wall=time.time,
+                count=self.overview.tally(listener.endpoint).count,
                 log=log,
+                admin=listener.admin,
             )
             try:
                 endpoint = endpoints.serverFromString(self._reactor, listener.endpoint)

@@ -123,7 +123,13 @@ class Gate:
         self._cors_lines = {origin: rewrite.lines_of(cors.answer(origin)) for origin in (None, *cors.origins)}
         self._introduction = introduction
         self._host_line = b"\r\nHost: %b" % authority.encode("ascii")
+        self.verified = 0  # tokens that were looked at because no verdict was remembered
         self._verdicts: tuple[Mapping[str, KeySet] | None, Memo[bytes, Admission]] = (None, Memo(VERDICTS_KEPT))
+
+    @property
+    def verdicts(self) -> int:
+        """How many verdicts are remembered now."""
+        return self._verdicts[1].kept
 
     def trace(self, fields: Fields) -> bytes:
         """The trace id that the client sent, 32 hex digits, or empty (`core.trace`)."""
@@ -238,6 +244,7 @@ class Gate:
         admission = verdicts[prepared.token_key]
         if admission is not None and now < admission.expires:
             return admission
+        self.verified += 1
         try:
             verified = verify(token, self._rules, keysets, now)
         except UnknownKey as error:

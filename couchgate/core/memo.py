@@ -32,6 +32,11 @@ class Memo(dict[K, "V | None"], Generic[K, V]):
             self.put(key, value)
         return value
 
+    @property
+    def kept(self) -> int:
+        """How many results are there now. It takes time: not for the way of a request."""
+        return len(self.keys() | self._old.keys())
+
     def put(self, key: K, value: V) -> None:
         """Keep `value` under `key`."""
         if len(self) >= self._size:

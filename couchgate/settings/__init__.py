@@ -3,6 +3,7 @@
 from couchgate.core.limits import Limits
 from couchgate.settings.load import load, load_issuer
 from couchgate.settings.model import (
+    AdminSettings,
     CorsSettings,
     GateSettings,
     IssuerSettings,
@@ -15,6 +16,7 @@ from couchgate.settings.model import (
 )
 
 __all__ = [
+    "AdminSettings",
     "CorsSettings",
     "GateSettings",
     "IssuerSettings",

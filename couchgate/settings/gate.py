@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from couchgate.settings.files import refusal
 from couchgate.settings.model import GateSettings, ListenerSettings
-from couchgate.settings.network import endpoint, host_entry, relative_path
+from couchgate.settings.network import endpoint, host_entry, relative_path, stays_here
 from couchgate.settings.reader import Table, shown
 
 GATE_KEYS = ("listen", "listeners", "mode", "hosts", "state_dir", "drain_seconds")
 LISTENER_KEYS = ("endpoint", "mode", "admin")
-NO_ADMINISTRATORS = "has no effect yet: this release shows nothing to administrators only"
 _LISTEN = ("tcp:5985:interface=127.0.0.1",)
 _MODES = ("keepalive", "close")
 _LATER_MODES = ("threaded",)
@@ -46,9 +45,13 @@ def read_gate(table: Table) -> GateSettings:
 
 def _listener(table: Table, mode: str) -> ListenerSettings:
     admin = table.flag("admin")
-    if admin:
-        table.warn("admin", NO_ADMINISTRATORS)
     text = _endpoint(table, "endpoint", table.text("endpoint"))
+    if admin and not stays_here(text):
+        table.warn(
+            "admin",
+            "shows metrics and refusals without a token to whoever reaches this endpoint, and other machines may: "
+            "give it interface=127.0.0.1, make it a Unix socket, or see to it by other means",
+        )
     return ListenerSettings(text, table.word("mode", _MODES, mode, _LATER_MODES), admin)
 
 

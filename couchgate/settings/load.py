@@ -7,6 +7,8 @@ configuration never runs. Flags (`overrides`) take the place of single values an
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,8 +17,9 @@ from typing import Any
 
 from couchgate.core.cors import Cors
 from couchgate.core.limits import Limits
+from couchgate.settings.admin import ADMIN_KEYS, read_admin
 from couchgate.settings.files import MOST_BYTES, read_bounded, refusal
-from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, NO_ADMINISTRATORS, read_gate
+from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, read_gate
 from couchgate.settings.issuers import CLAIM_KEYS, ISSUER_KEYS, read_issuers
 from couchgate.settings.model import CorsSettings, IssuerSettings, Settings, SettingsError
 from couchgate.settings.reader import Document, Table, clause
@@ -35,7 +38,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "cors": ("origins", "private_network"),
     "rules": RULE_KEYS,
     "limits": ("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds", "connections", "feeds"),
-    "admin": ("role",),
+    "admin": ADMIN_KEYS,
     "log": ("access", "trace"),
 }
 _FLAG_TABLES = ("gate", "upstream", "upstream.own", "cors", "limits", "admin", "log")
@@ -76,16 +79,18 @@ def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) ->
         top.warn("rules", "is missing, so nobody may use any database; write at least one [[rules]] table")
     cors = _cors(top.table("cors", KEYS["cors"]))
     limits = _limits(top.table("limits", KEYS["limits"]))
-    admin = top.table("admin", KEYS["admin"])
-    admin_role = admin.text("role", "", empty=True)
-    if admin_role:
-        admin.warn("role", NO_ADMINISTRATORS)
+    admin = read_admin(top.table("admin", KEYS["admin"]), issuers)
     log = top.table("log", KEYS["log"])
     access_log, trace = _access_log(log), log.flag("trace", default=True)
     warnings = tuple(warning for each in (document, *more) for warning in each.warnings)
     return Settings(
-        document.path, gate, upstream, issuers, cors, rules, limits, admin_role, access_log, trace, warnings
-    )
+        document.path, gate, upstream, issuers, cors, rules, limits, admin, access_log, trace, warnings,
+        _digest([data, document.overrides, *map(_parse, more)]),
+    )  # fmt: skip
+
+
+def _digest(parts: Sequence[Mapping[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps([*map(dict, parts)], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def load_issuer(path: Path) -> IssuerSettings:

@@ -112,11 +112,19 @@ class CorsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """`[admin]`: the role of administrators, and the issuers whose people may have it. An empty role is nobody's."""
+
+    role: str = ""
+    issuers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole settings file that is valid. `warnings` are sentences for the operator; none of them stops the gate.
 
     `access_log` is "stdout", "off" or an absolute path; `trace`: whether CouchDB and clients are told each request's
-    id. `admin_role` is empty when no role is an administrator's.
+    id. `digest` changes with what the settings say; it tells nothing of them and nothing of the secrets they name.
     """
 
     path: Path
@@ -126,7 +134,8 @@ class Settings:
     cors: CorsSettings
     rules: tuple[Rule, ...]
     limits: Limits
-    admin_role: str
+    admin: AdminSettings
     access_log: str
     trace: bool
     warnings: tuple[str, ...]
+    digest: str = ""

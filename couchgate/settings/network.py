@@ -103,10 +103,7 @@ def endpoint(text: str) -> str:
     trailing = len(text) - len(text.rstrip("\\"))
     if trailing % 2:
         raise ValueError("ends in a backslash with nothing after it")
-    kind = match[1]
-    # A colon or equals sign inside a value is escaped by a backslash.
-    parts = re.split(r"(?<!\\):", match[2])
-    named = dict(part.split("=", 1) for part in parts if "=" in part)
+    kind, parts, named = _parts(text)
     if kind in _TCP:
         try:
             _port(named.get("port", parts[0]), least=0)
@@ -117,12 +114,27 @@ def endpoint(text: str) -> str:
     return text
 
 
-def relative_path(text: str) -> bool:
-    """Whether an endpoint string (that `endpoint` accepted) names a file by a path that is not absolute."""
+def _parts(text: str) -> tuple[str, list[str], dict[str, str]]:
+    """Kind, arguments and named arguments of an endpoint string; what is escaped in a value stays so."""
     kind, _, rest = text.partition(":")
     parts = re.split(r"(?<!\\):", rest)
-    named = [part.split("=", 1)[1] for part in parts if re.match(r"(address|privateKey|certKey|\w*[cC]hain\w*)=", part)]
-    paths = [parts[0], *named] if kind == "unix" and "=" not in parts[0] else named
+    return kind, parts, dict(part.split("=", 1) for part in parts if "=" in part)
+
+
+def stays_here(text: str) -> bool:
+    """Whether only this machine can reach an endpoint string (that `endpoint` accepted), as far as it tells."""
+    kind, _, named = _parts(text)
+    if kind in _TCP:
+        return is_loopback(named.get("interface", "").replace("\\", ""))
+    return kind == "unix" or (kind == "systemd" and named["domain"] == "UNIX")
+
+
+def relative_path(text: str) -> bool:
+    """Whether an endpoint string (that `endpoint` accepted) names a file by a path that is not absolute."""
+    kind, parts, named = _parts(text)
+    paths = [path for name, path in named.items() if re.fullmatch(r"address|privateKey|certKey|\w*[cC]hain\w*", name)]
+    if kind == "unix" and "=" not in parts[0]:
+        paths.append(parts[0])
     return any(not path.startswith("/") and not re.match(r"[A-Za-z]\\:", path) for path in paths)
 
 

@@ -18,28 +18,29 @@ KINDS = (Kind.READ, Kind.WRITE, Kind.DESIGN, Kind.SECURITY, Kind.ADMIN, Kind.SER
 
 def read_rules(tables: tuple[Table, ...], issuers: tuple[IssuerSettings, ...]) -> tuple[Rule, ...]:
     """Every rule, in order."""
-    names = tuple(dict.fromkeys(issuer.rules.issuer for issuer in issuers))
-    return tuple(_read_rule(table, names) for table in tables)
+    return tuple(_read_rule(table, issuers) for table in tables)
 
 
-def _read_rule(table: Table, names: tuple[str, ...]) -> Rule:
+def _read_rule(table: Table, issuers: tuple[IssuerSettings, ...]) -> Rule:
     allow = table.texts("allow")
     for index, kind in enumerate(allow):
         if kind not in KINDS:
             right = f"must be one of {', '.join(KINDS)}, not {shown(kind)}"
             raise table.error(f"allow[{index}]", right + nearest(kind, KINDS))
     return Rule(
-        issuers=_issuers(table, names),
+        issuers=issuers_of(table, issuers, "a rule"),
         databases=_databases(table, allow),
         roles=_roles(table),
         allow=frozenset(allow),
     )
 
 
-def _issuers(table: Table, names: tuple[str, ...]) -> frozenset[str]:
+def issuers_of(table: Table, issuers: tuple[IssuerSettings, ...], what: str) -> frozenset[str]:
+    """Whose people the table is about: its `issuers`, which may be left out while there is one. `what` it gives."""
+    names = tuple(dict.fromkeys(issuer.rules.issuer for issuer in issuers))
     if not table.has("issuers"):
         if len(names) > 1:
-            raise table.error("issuers", "is missing; with several issuers a rule must say whose people it is for")
+            raise table.error("issuers", f"is missing; with several issuers {what} must say whose people it is for")
         return frozenset(names)
     written = table.texts("issuers")
     for index, name in enumerate(written):
@@ -47,7 +48,7 @@ def _issuers(table: Table, names: tuple[str, ...]) -> frozenset[str]:
             right = f"must be the issuer of one of the [[issuers]], not {shown(name)}"
             raise table.error(f"issuers[{index}]", right + nearest(name, names))
     if not written:
-        raise table.error("issuers", "must not be empty: the rule would apply to nobody")
+        raise table.error("issuers", f"must not be empty: {what} would be for nobody")
     return frozenset(written)
 
 
@@ -82,7 +83,12 @@ def _roles(table: Table) -> frozenset[str] | None:
     if not roles:
         raise table.error("roles", "must not be empty; leave it out to mean every valid token")
     for index, role in enumerate(roles):
-        if role.startswith("_") or "," in role or role != role.strip():
-            right = "must have no comma, no _ at its beginning and no white space at its ends: nobody is let have such"
-            raise table.error(f"roles[{index}]", f"{right} a role, {shown(role)}")
+        check_role(table, f"roles[{index}]", role)
     return frozenset(roles)
+
+
+def check_role(table: Table, key: str, role: str) -> None:
+    """Refuse a role that nobody can have."""
+    if role.startswith("_") or "," in role or role != role.strip():
+        right = "must have no comma, no _ at its beginning and no white space at its ends: nobody is let have such"
+        raise table.error(key, f"{right} a role, {shown(role)}")

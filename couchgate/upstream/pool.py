@@ -31,7 +31,10 @@ class Connector(Protocol):
 
 
 class UpstreamPool:
-    """Connections to one CouchDB. At most `idle_most` of them wait for work. `seconds` is a monotonic clock."""
+    """Connections to one CouchDB. At most `idle_most` of them wait for work. `seconds` is a monotonic clock.
+
+    `opened` counts the connections that were begun since the start.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,8 @@ class UpstreamPool:
         self._pending: dict[UpstreamConnection, float] = {}  # when they began to be made
         self._tick = seconds()
         self._stopped = False
+        self._reused = 0  # by connections that are closed
+        self.opened = 0
 
     def acquire(self, exchange: Exchange, *, fresh: bool = False) -> defer.Deferred[None] | None:
         """Give `exchange` a connection: at once (None), or later, until when the Deferred that is returned cancels it.
@@ -68,12 +73,12 @@ class UpstreamPool:
             return None
         if waiting is None:
             self._pending[connection] = self._seconds()
-            self._open.add(connection)
+            self._add(connection)
             exchange.upstream_connected(connection)
             return None
 
         def connected(_: None) -> None:
-            self._open.add(connection)
+            self._add(connection)
             exchange.upstream_connected(connection)
 
         def failed(reason: Failure) -> None:
@@ -82,6 +87,10 @@ class UpstreamPool:
                 exchange.upstream_failed(error, stale=False)
 
         return waiting.addCallbacks(connected, failed)
+
+    def _add(self, connection: UpstreamConnection) -> None:
+        self._open.add(connection)
+        self.opened += 1
 
     def release(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose exchange is complete."""
@@ -100,7 +109,9 @@ class UpstreamPool:
         """This connection is closed."""
         self.discard(connection)
         self._pending.pop(connection, None)
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._reused += _repeats(connection)
 
     def sweep(self) -> None:
         """Close what has been idle or in the making for too long; to be called about once a second."""
@@ -129,3 +140,12 @@ class UpstreamPool:
     def open(self) -> int:
         """How many connections there are."""
         return len(self._open)
+
+    @property
+    def reused(self) -> int:
+        """How many exchanges were served by a connection that had served one before, since the start."""
+        return self._reused + sum(map(_repeats, self._open))
+
+
+def _repeats(connection: UpstreamConnection) -> int:
+    return max(connection.used - 1, 0)

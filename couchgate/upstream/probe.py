@@ -74,7 +74,7 @@ class Probe:
 
 
 async def probe(
-    pool: UpstreamPool, authority: str, clock: object, *, name_line: bytes = b"", seconds: float = 2.0
+    pool: UpstreamPool, authority: str, clock: object, *, name_line: bytes = b"", seconds: float = 1.5
 ) -> str | None:
     """None if CouchDB answers `GET /` within `seconds`, else one sentence.
 

@@ -136,6 +136,7 @@ class GateChannel(Intake):
         site = self.site
         if site.log is not None:
             site.log(request)
+        site.count(request)
         body = self._body
         if not request.keep or (body is not None and not body.done):
             self._close_politely()
@@ -194,6 +195,7 @@ class GateChannel(Intake):
             request.code = "client_gone"
         if self.site.log is not None:
             self.site.log(request)
+        self.site.count(request)
         if sink is not None:
             sink.client_gone()
 

@@ -9,10 +9,10 @@ from twisted.internet import defer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from couchgate.core.errors import GateError, NotFound
+from couchgate.core.errors import Forbidden, GateError, NotFound
 from couchgate.core.gate import NeedKeys
 from couchgate.core.principal import Principal
-from couchgate.web.request import JSON, ClientRequest
+from couchgate.web.request import ClientRequest
 from couchgate.web.resources import Door
 
 
@@ -22,14 +22,29 @@ class Answer(Protocol):
     @property
     def status(self) -> int: ...
     @property
+    def content_type(self) -> bytes: ...
+    @property
     def body(self) -> bytes: ...
 
 
-Ask = Callable[[bytes, "Principal | None"], Awaitable[Answer]]
+class Admins(Protocol):
+    """Who is an administrator: people of these issuers with this role; an empty role is nobody's."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def issuers(self) -> frozenset[str]: ...
+
+
+Ask = Callable[[bytes, bytes, "Principal | None"], Awaitable[Answer]]
+_NO_PAGE = "The gate has no page of this name."
 
 
 class EndpointResource(Resource):
-    """A leaf that answers with the endpoint `ask(method, principal)`; with a `door` it asks for a token first."""
+    """A leaf that answers with the endpoint `ask(method, query, principal)`; with a `door` it asks for a token first.
+
+    `query` is what follows the `?`, raw.
+    """
 
     isLeaf = True
     renders_lean = True
@@ -58,20 +73,52 @@ class EndpointResource(Resource):
             door.once_more(request, verdict, lambda: self._admit(request, door, asked=True))
             return
         request.principal = verdict.principal.name
+        self._check(verdict.principal)
         self._answer(request, verdict.principal)
+
+    def _check(self, principal: Principal) -> None:
+        """Whether this person may see the page. Raises Forbidden."""
 
     def _answer(self, request: ClientRequest, principal: Principal | None) -> None:
         async def answer() -> None:
             try:
-                given = await self._ask(request.method, principal)
+                given = await self._ask(request.method, request.head.target.partition(b"?")[2], principal)
             except GateError as error:
                 if request.waits:
                     request.refuse(error)
                 return
             if request.waits:
-                request.respond(given.status, JSON, given.body)
+                lines = b"Content-Type: %b\r\nCache-Control: no-store\r\n" % given.content_type
+                request.respond(given.status, lines, given.body)
 
         defer.ensureDeferred(answer()).addErrback(request.fault)
+
+
+class AdminResource(EndpointResource):
+    """A page for administrators: those whom `admins()` names, and whoever reaches an admin listener.
+
+    While it names no role, there is no such page on other listeners.
+    """
+
+    def __init__(self, name: str, ask: Ask, door: Door, admins: Callable[[], Admins]) -> None:
+        super().__init__(name, ask, door)
+        self._admins = admins
+
+    def render(self, request: Any) -> Any:
+        """Answer, now or later. Raises GateError."""
+        if not request.channel.site.admin:
+            if not self._admins().role:
+                raise NotFound(_NO_PAGE)
+            return super().render(request)
+        request.endpoint = self._name
+        request.code = "own"
+        self._answer(request, None)
+        return NOT_DONE_YET
+
+    def _check(self, principal: Principal) -> None:
+        admins = self._admins()
+        if admins.role not in principal.roles or principal.issuer not in admins.issuers:
+            raise Forbidden("This page is for administrators of the gate only.", code="admin")
 
 
 class OwnResource(Resource):
@@ -81,8 +128,8 @@ class OwnResource(Resource):
 
     def getChild(self, path: bytes, request: Any) -> Resource:  # noqa: ARG002  # Twisted's signature
         """There is no such page. Raises NotFound."""
-        raise NotFound("The gate has no page of this name.")
+        raise NotFound(_NO_PAGE)
 
     def render(self, request: Any) -> Any:  # noqa: ARG002  # Twisted's signature
         """There is no page at `/_gate` itself. Raises NotFound."""
-        raise NotFound("The gate has no page of this name.")
+        raise NotFound(_NO_PAGE)

@@ -63,7 +63,7 @@ class Relay:
     def start(self) -> None:
         """Begin. Raises GateError while nothing was done yet."""
         request = self._request
-        if self._follower is not None and not self._site.add_feed(self, request.principal):
+        if self._follower is not None and not self._site.add_feed(self, request):
             raise TooManyRequests("This person has too many feeds open.", code="feeds")
         request.sink = self
         if self._forward.judge and not self._complete:

@@ -58,11 +58,15 @@ class BodySink(Protocol):
 
 
 class ClientRequest:
-    """A request and how far its answer is. `lines` are the header lines that every answer carries."""
+    """A request and how far its answer is. `lines` are the header lines that every answer carries.
+
+    `code` is the word for what became of it, and `reason` the sentence that a refused client was told.
+    """
 
     lines = b""
     status = 0
     code = "forwarded"
+    reason = ""
     endpoint = ""
     principal = ""
     received = 0
@@ -119,6 +123,7 @@ class ClientRequest:
     def refuse(self, error: GateError) -> None:
         """Answer with a refusal, or cut the connection if an answer was begun already."""
         self.code = error.code
+        self.reason = error.reason
         if self.status:
             self.channel.abort()
             return

@@ -11,13 +11,14 @@ each step of every request, and `providedBy` costs four times as much.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import defer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from couchgate.core.errors import GateError
+from couchgate.core.errors import GateError, Unauthorized
 from couchgate.core.gate import Facts, Gate, NeedKeys
 from couchgate.web.couchdb import Pool
 from couchgate.web.relay import Relay
@@ -36,6 +37,13 @@ class Door:
         self.gate = gate
         self.facts = facts
         self._refresh = refresh
+
+    def name(self, request: ClientRequest) -> None:
+        """Tell a refused request whose it is, for logs, if its token is valid."""
+        with suppress(GateError):
+            admission = self.gate.admit(request.head, self.facts, request.started)
+            if not isinstance(admission, NeedKeys):
+                request.principal = admission.principal.name
 
     def once_more(self, request: ClientRequest, need: NeedKeys, act: Callable[[], None]) -> None:
         """Fetch the keys that a decision needs, then `act`, which asks again, if the client still waits."""
@@ -73,9 +81,15 @@ class ReverseProxyResource(Resource):
         assert target is not None  # noqa: S101  # for the type checker: the site has set it
         gate = door.gate
         trace = request.trace if gate.traces else b""
-        verdict = gate.decide(
-            request.head, target, channel.peer, door.facts, request.started, asked=asked, request_id=trace
-        )
+        try:
+            verdict = gate.decide(
+                request.head, target, channel.peer, door.facts, request.started, asked=asked, request_id=trace
+            )
+        except Unauthorized:
+            raise
+        except GateError:
+            door.name(request)
+            raise
         if isinstance(verdict, NeedKeys):
             door.once_more(request, verdict, lambda: self._decide(request, asked=True))
             return

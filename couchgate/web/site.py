@@ -49,7 +49,8 @@ class Feed(Protocol):
 class GateSite(protocol.Factory):
     """The listener's factory. `mode` is "keepalive" or "close"; `wall` gives seconds since the epoch.
 
-    `first_byte_seconds`: how long an answer may take to begin once CouchDB has the request.
+    `first_byte_seconds`: how long an answer may take to begin once CouchDB has the request. `count` is told of each
+    request that is over, and so is `log`, if there is one. `admin`: pages for administrators need no token here.
     """
 
     noisy = False
@@ -64,7 +65,9 @@ class GateSite(protocol.Factory):
         first_byte_seconds: float,
         clock: IReactorTime,
         wall: Callable[[], float],
+        count: Callable[[ClientRequest], None],
         log: Callable[[ClientRequest], None] | None = None,
+        admin: bool = False,
     ) -> None:
         self.gate = gate
         self.root = root
@@ -78,8 +81,10 @@ class GateSite(protocol.Factory):
         self._clock = clock
         self._stock = StockSite(clock)
         self.log = log
+        self.count = count
+        self.admin = admin
         self._channels: set[GateChannel] = set()
-        self._feeds: dict[Feed, str] = {}
+        self._feeds: dict[Feed, ClientRequest] = {}
         self._feed_counts: dict[str, int] = {}
         self._sweeping = task.LoopingCall(self.sweep)
         self._sweeping.clock = clock
@@ -209,19 +214,21 @@ class GateSite(protocol.Factory):
             depth += 1
         StockChannel(request, self._stock, resource, depth).start()
 
-    def add_feed(self, feed: Feed, principal: str) -> bool:
-        """Count a feed in; False if this principal has too many."""
+    def add_feed(self, feed: Feed, request: ClientRequest) -> bool:
+        """Count a feed in that answers `request`; False if its principal has too many."""
+        principal = request.principal
         count = self._feed_counts.get(principal, 0)
         if count >= self.limits.feeds:
             return False
         self._feed_counts[principal] = count + 1
-        self._feeds[feed] = principal
+        self._feeds[feed] = request
         return True
 
     def remove_feed(self, feed: Feed) -> None:
         """Count a feed out."""
-        principal = self._feeds.pop(feed, None)
-        if principal is not None:
+        request = self._feeds.pop(feed, None)
+        if request is not None:
+            principal = request.principal
             count = self._feed_counts[principal] - 1
             if count:
                 self._feed_counts[principal] = count
@@ -234,6 +241,10 @@ class GateSite(protocol.Factory):
         return sink in self._feeds or isinstance(sink, StockChannel)
 
     @property
-    def feeds(self) -> int:
-        """How many feeds are open."""
-        return len(self._feeds)
+    def feeds(self) -> list[tuple[str, str]]:
+        """The principal and the database of each open feed."""
+        return [
+            (request.principal, request.target.database)
+            for request in self._feeds.values()
+            if request.target is not None and request.target.database is not None
+        ]

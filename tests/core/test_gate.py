@@ -164,6 +164,16 @@ def test_a_verdict_is_kept_until_the_very_end(world):
     assert refused(Unauthorized, world.decide, gate, world.head(token=token), facts, end + 1e9) == "token_expired"
 
 
+def test_verdicts_and_verifications_are_counted(world):
+    """A returning token adds nothing, a refused one is a verification without a verdict."""
+    gate, facts, token = world.gate(), world.facts(), world.token()
+    for _ in range(3):
+        gate.admit(world.head(token=token), facts, world.now)
+    assert (gate.verified, gate.verdicts) == (1, 1)
+    refused(Unauthorized, gate.admit, world.head(token="nonsense"), facts, world.now)
+    assert (gate.verified, gate.verdicts) == (2, 1)
+
+
 def test_a_verdict_is_dropped_when_any_key_set_changes(world):
     """A key that is gone takes all its verdicts along at once, and one that is back counts again."""
     gate, head = world.gate(), world.head(token=world.token())

@@ -26,6 +26,16 @@ def test_what_is_in_use_outlives_its_generation():
     assert memo[0] is None
 
 
+def test_each_result_is_counted_once():
+    """What stands in both generations is one result, and what is forgotten is none."""
+    memo = Memo(2)
+    for number in (1, 2, 3):
+        memo.put(number, number)
+    assert (memo[1], memo.kept) == (1, 3)
+    memo.put(4, 4)
+    assert memo.kept == 3
+
+
 @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(["put", "get", "get"]), st.integers(0, 9))))
 def test_a_memo_is_a_dict_that_may_forget(size, steps):
     """Whatever the order of calls, an answer is the last stored result or None, and the memory stays bounded."""

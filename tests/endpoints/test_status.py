@@ -64,7 +64,7 @@ def test_the_pages_are_found_as_couchdb_would_read_their_path(gate, upstream, ta
 
 
 def test_many_askers_cause_one_question(gate, upstream):
-    """While CouchDB thinks, all who ask for readiness wait for one answer, and a second later's is still that."""
+    """While CouchDB thinks, all who ask for readiness wait for one answer, and the next one's is still that."""
     clients = [gate.client("GET", "/_gate/ready", token=None) for _ in range(20)]
     peer = upstream.accept()
     request = peer.message()
@@ -110,14 +110,14 @@ def test_a_couchdb_that_answers_badly_is_not_ready(own_upstream, answer):
 
 
 def test_a_couchdb_that_hangs_is_not_ready_in_two_seconds(own_upstream):
-    """No answer within two seconds is a 503 with a sentence, and the question's connection is cut."""
+    """No answer in 1.5 seconds is a 503 with a sentence, and the question's connection is cut."""
     with running_gate(own_upstream) as gate:
         client = gate.client("GET", "/_gate/ready", token=None)
         peer = own_upstream.accept()
         peer.message()
         client.sock.settimeout(3)
         said = client.message()
-        assert (said.status, value(said)["missing"]) == (503, ["CouchDB did not answer within 2 seconds."])
+        assert (said.status, value(said)["missing"]) == (503, ["CouchDB did not answer within 1.5 seconds."])
         assert peer.ending(1)[1] == b""
 
 

@@ -83,6 +83,7 @@ connections = 3
 feeds = 4
 [admin]
 role = "ops"
+issuers = ["https://id.example.com/"]
 [log]
 access = "access.log"
 trace = false

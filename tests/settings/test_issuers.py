@@ -134,3 +134,10 @@ def test_one_issuer_with_two_claims_for_the_name_needs_two_prefixes(refusal, ups
     """One person's e-mail address may be another's subject."""
     text = upstream_text + issuer_text + second_issuer(**SAME) + '[issuers.claims]\nname = "email"\n'
     assert refusal(text).startswith("issuers[1].name_prefix and issuers[0].name_prefix")
+
+
+def test_with_several_issuers_the_administrators_name_theirs(refusal, upstream_text, issuer_text, rule_text):
+    """A role alone would let every issuer make administrators."""
+    text = upstream_text + issuer_text + 'name_prefix = "a:"\n' + second_issuer() + rule_text
+    text += 'issuers = ["https://other.example.com/"]\n[admin]\nrole = "ops"\n'
+    assert refusal(text).startswith("admin.issuers is missing; with several issuers the role must say")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from couchgate.settings import (
+    AdminSettings,
     CorsSettings,
     GateSettings,
     Limits,
@@ -39,7 +40,7 @@ def test_a_minimal_file_gets_the_documented_defaults(settle, folder, minimal):
     assert (issuer.source, issuer.keys) == ("file", str(folder / "key.pub.pem"))
     assert (issuer.rules.leeway, issuer.rules.name_prefix, issuer.rules.claims.name) == (30.0, "", "sub")
     assert settings.rules[0].issuers == {"https://id.example.com/"}
-    assert (settings.cors, settings.limits, settings.admin_role) == (CorsSettings(), Limits(), "")
+    assert (settings.cors, settings.limits, settings.admin) == (CorsSettings(), Limits(), AdminSettings())
     assert (settings.access_log, settings.trace) == ("stdout", True)
 
 
@@ -81,10 +82,11 @@ def test_every_value_arrives_where_it_belongs(settle, folder, everything):
     assert (settings.rules[0].roles, settings.rules[0].allow) == ({"editor"}, frozenset())
     assert (settings.rules[1].databases, settings.rules[1].allow) == (None, {"server"})
     assert settings.limits == Limits(2048, 9, 0, 1.0, 2.0, 3, 4)
-    assert (settings.admin_role, settings.access_log, settings.trace) == ("ops", str(folder / "access.log"), False)
+    assert settings.admin == AdminSettings("ops", frozenset(("https://id.example.com/",)))
+    assert (settings.access_log, settings.trace) == (str(folder / "access.log"), False)
     warned = [warning.split(": ", 1)[1].split(" ")[0] for warning in settings.warnings]
     assert warned == [
-        "gate.listeners[1].admin", "upstream.username", "upstream.password_file", "issuers[0].audiences", "admin.role",
+        "gate.listeners[1].admin", "upstream.username", "upstream.password_file", "issuers[0].audiences",
     ]  # fmt: skip
 
 

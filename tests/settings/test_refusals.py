@@ -177,6 +177,21 @@ BAD = {
     ),
     "no issuer in a rule": ("allow =", "issuers = []\nallow =", "rules[0].issuers must not be empty"),
     "no roles": ("allow =", "roles = []\nallow =", "rules[0].roles must not be empty"),
+    "administrators that nobody can be": (
+        "[upstream]",
+        '[admin]\nrole = "_admin"\n[upstream]',
+        "admin.role must have no comma",
+    ),
+    "administrators of a stranger": (
+        "[upstream]",
+        '[admin]\nrole = "ops"\nissuers = ["https://else.example.com/"]\n[upstream]',
+        "admin.issuers[0] must be the issuer of one of the [[issuers]], not 'https://else.example.com/'",
+    ),
+    "administrators without a role": (
+        "[upstream]",
+        '[admin]\nissuers = ["https://id.example.com/"]\n[upstream]',
+        "admin.issuers says whose role it is, and admin.role is empty",
+    ),
     "role that nobody has": ("allow =", 'roles = ["_admin"]\nallow =', "rules[0].roles[0] must have no comma"),
     "origin with a path": (
         "[upstream]",

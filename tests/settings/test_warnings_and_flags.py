@@ -46,6 +46,40 @@ def test_a_password_over_clear_http_is_a_warning(settle, minimal):
     assert "upstream.url begins with http://" in warning
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "warned"),
+    [
+        ("tcp:9:interface=127.0.0.1", False),
+        (r"tcp6:9:interface=\:\:1", False),
+        ("unix:/run/gate.sock", False),
+        ("systemd:domain=UNIX:index=0", False),
+        ("tcp:9", True),
+        ("tcp:9:interface=10.0.0.1", True),
+        ("tcp:9:interface=", True),
+        ("ssl:443:privateKey=/k.pem:certKey=/c.pem", True),
+        ("systemd:domain=INET:index=0", True),
+        ("haproxy:tcp:9", True),
+    ],
+)
+def test_an_admin_listener_that_others_may_reach_is_a_warning(settle, minimal, endpoint, warned):
+    """Its pages need no token, so the gate says where it cannot tell that only this machine gets there."""
+    text = f"[[gate.listeners]]\nendpoint = '{endpoint}'\nadmin = true\n"
+    warnings = settle(text + minimal).warnings
+    assert ["gate.listeners[0].admin shows metrics" in warning for warning in warnings] == [True] * warned
+
+
+def test_the_digest_follows_what_the_settings_say(settle, minimal):
+    """The same settings have the same digest, and others another, flags too."""
+    digests = [
+        settle(minimal).digest,
+        settle("# a comment\n" + minimal).digest,
+        settle(minimal + "[limits]\nfeeds = 7").digest,
+        settle(minimal, limits__feeds="7").digest,
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
 # Flags
 
 

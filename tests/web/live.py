@@ -28,7 +28,7 @@ _LISTENS = re.compile(r"couchgate listens on IPv4Address\(type='TCP', host='127.
 _SETTINGS = """
 [gate]
 listeners = [
-    {{ endpoint = "{endpoint}", mode = "keepalive" }},
+    {{ endpoint = "{endpoint}", mode = "keepalive", admin = {admin} }},
     {{ endpoint = "tcp:0:interface=127.0.0.1:backlog=201", mode = "close" }},
 ]
 drain_seconds = {drain_seconds}
@@ -60,6 +60,9 @@ allow = ["read", "write"]
 [limits]
 {limits}
 
+[admin]
+role = "{role}"
+
 [log]
 access = "{access}"
 {more_log}
@@ -69,6 +72,7 @@ access = "{access}"
 class LiveGate:
     """A running gate. `port` serves in mode keepalive, `close_port` in mode close.
 
+    `admin`: the first of them is for administrators; `role` is theirs.
     `listener` is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate,
     `prologue` is Python that comes before it.
     """
@@ -83,6 +87,8 @@ class LiveGate:
         leeway=0,
         keys="key.pem",
         access="access.log",
+        admin=False,
+        role="",
         more_upstream="",
         more_log="",
         listener=None,
@@ -104,6 +110,8 @@ class LiveGate:
                 leeway=leeway,
                 keys=keys,
                 access=access,
+                admin=str(admin).lower(),
+                role=role,
                 more_upstream=more_upstream,
                 more_log=more_log,
                 endpoint="tcp:0:interface=127.0.0.1" if listener is None else "systemd:domain=INET:index=0",
