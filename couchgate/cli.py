@@ -39,6 +39,7 @@ valid JSON Web Token. PouchDB talks to it as if it were CouchDB.
   couchgate demo                              try it: a database, the gate, a token
   couchgate check --config couchgate.toml     is this settings file right?
   couchgate explain GET /notes-alice          would it be let in, and why not?
+  couchgate doctor                            are CouchDB and the issuers as it needs?
   twistd -n couchgate --config couchgate.toml run the gate
 """
 _DEMO = """\

@@ -27,10 +27,23 @@ examples:
   couchgate explain --request-id 1f0c9a5be3a94c7f8d2b6a4e7c9d0b11
 """
 
+_DOCTOR = """\
+Ask CouchDB, with the gate's own credentials, and the issuers' key servers
+whether what the gate relies on is so, and say what is not, with the lines that
+mend it. Only GET requests are sent, and nothing is changed anywhere.
+
+Exit status 0: no errors; warnings do not count. 1: there are errors.
+"""
+_DOCTOR_EXAMPLE = """\
+example:
+  couchgate doctor --config /etc/couchgate/couchgate.toml
+"""
+
 
 def register(commands: Any) -> None:
     """Add the commands to those of `couchgate`; `commands` is what `add_subparsers` gave."""
     _register_explain(commands)
+    _register_doctor(commands)
 
 
 def _register_explain(commands: Any) -> None:
@@ -53,6 +66,24 @@ def _register_explain(commands: Any) -> None:
     parser.add_argument("--request-id", metavar="ID", help="the id of a request, from X-Request-ID or the access log")
     parser.add_argument("--log", metavar="FILE", help="with --request-id: the access log; - is standard input")
     parser.set_defaults(run=_explain)
+
+
+def _register_doctor(commands: Any) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="ask CouchDB and the issuers whether all is as the gate needs it",
+        description=_DOCTOR,
+        epilog=_DOCTOR_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_config(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from couchgate.commands import doctor  # noqa: PLC0415 - it loads Twisted
+
+    return doctor.run(args)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -33,10 +33,14 @@ class FetchFailed(Exception):
 
 
 class Document(NamedTuple):
-    """What the server sent: the body, and for how many seconds it calls it fresh (None: it did not say)."""
+    """What the server sent: the body, and for how many seconds it calls it fresh (None: it did not say).
+
+    `date` is its `Date` field as it came, empty if there was none.
+    """
 
     body: bytes
     fresh: int | None
+    date: str = ""
 
 
 def fetch(agent: IAgent, url: str, clock: IReactorTime, *, max_bytes: int, seconds: float) -> Deferred[Document]:
@@ -70,7 +74,7 @@ async def _exchange(agent: IAgent, url: str, max_bytes: int) -> Document:
     except Exception as error:
         # Name resolution, TLS, HTTP and the URL library each raise their own kinds.
         raise FetchFailed(f"the server gave no answer that can be read: {_sentence(error)}") from error
-    return Document(body, _fresh(response.headers))
+    return Document(body, _fresh(response.headers), response.headers.getRawHeaders("date", ("",))[0])
 
 
 def _dismiss(response: IResponse, sentence: str) -> NoReturn:
