@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from pytest_twisted import ensureDeferred
+from pytest_twisted import blockon, ensureDeferred
 from twisted.internet.defer import maybeDeferred
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -28,7 +28,7 @@ def couchdb(folder, reactor):
     fake.url = f"http://127.0.0.1:{port.getHost().port}"
     folder.settings(("http://127.0.0.1:5984", fake.url))
     yield fake
-    pytest.blockon(maybeDeferred(port.stopListening))
+    blockon(maybeDeferred(port.stopListening))
 
 
 async def looked(folder, reactor, now=None):
@@ -261,7 +261,7 @@ def jwks(folder, reactor):
     resource.now = 1795262400.0
     folder.settings(('"key.pub.pem"', f'"{resource.url}"'), ("http://127.0.0.1:5984", "http://127.0.0.1:1"))
     yield resource
-    pytest.blockon(maybeDeferred(port.stopListening))
+    blockon(maybeDeferred(port.stopListening))
 
 
 @ensureDeferred
