@@ -112,6 +112,11 @@ CODES: dict[str, Meaning] = {
     "session": Meaning(
         "There are no cookie sessions here.", "Send the token with every request instead of logging in at /_session."
     ),
+    "admin": Meaning(
+        "The page is for administrators of the gate only.",
+        "Give the person the role of [admin], or ask on a listener with `admin = true`.",
+    ),
+    "query": Meaning("The gate's page does not take these parameters.", "See docs/operations.md for its pages."),
     "not_found": Meaning("The gate has no page of this name.", "See docs/operations.md for its pages."),
     "method": Meaning("The gate's page has no such method.", "See docs/operations.md for its pages."),
     "form": Meaning("A form in a request to the gate's own page could not be read.", _CLIENT),
