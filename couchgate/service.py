@@ -1,182 +1,179 @@
-"""The life of the gate: what starts, listens, drains and stops. Its parts are made by `couchgate.wiring`."""
+"""The life of the gate: what starts, listens, reloads, drains and stops. Its parts are in `life` and `wiring`."""
 
 from __future__ import annotations
 
-import gc
-import sys
 import time
-from collections.abc import Awaitable, Iterable
-from contextlib import suppress
-from typing import IO, Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet import defer, endpoints, task
+from twisted.internet import defer, task
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from couchgate.accesslog import AccessLog
+from couchgate.core.gate import Gate
 from couchgate.core.identity import basic_line
-from couchgate.endpoints import Endpoint, Question
-from couchgate.endpoints.session import session
-from couchgate.endpoints.status import Readiness, health
+from couchgate.endpoints.status import Readiness
 from couchgate.facts.keyring import KeyRing
-from couchgate.facts.sources import key_source
+from couchgate.life.changes import changes, told
+from couchgate.life.control import Control
+from couchgate.life.listener import Listener, NotBoundError
+from couchgate.life.logfile import LogUnusableError, OpenLog
+from couchgate.life.memory import settle_memory
+from couchgate.life.reloads import NotReloadedError, Outcome, Reloads
+from couchgate.life.setup import Setup, keys_of, setup_of, with_state_dir_of
+from couchgate.life.statedir import make_state_dir
+from couchgate.life.tree import tree_of
 from couchgate.overview import Overview
-from couchgate.settings import Settings
-from couchgate.sight.exposition import Reloads
+from couchgate.settings import ListenerSettings, Settings, SettingsError
 from couchgate.upstream.pool import UpstreamPool
 from couchgate.upstream.probe import probe, reach
-from couchgate.web.own import AdminResource, Ask, EndpointResource, OwnResource
-from couchgate.web.resources import Door, ReverseProxyResource, RootResource
+from couchgate.web.resources import Door, ReverseProxyResource
 from couchgate.web.site import GateSite
-from couchgate.wire.acceptor import Acceptor
 from couchgate.wire.lane import lane_of
-from couchgate.wiring import connector_of, endpoint_of, gate_of, verify_of
+from couchgate.wiring import endpoint_of, verify_of
 
 POOL_SWEEP_SECONDS = 1.0
-YOUNG_OBJECTS = 10_000  # made and not freed before the collector looks at them; Python's default is 700
-
-
-def settle_memory() -> None:
-    """Take what is there for good out of the collector's sight, and let it look less often.
-
-    A full collection walks some 50,000 objects of modules and settings that never die: with 4,000 remembered heads it
-    stops every client for 30 to 80 ms, and for 4 ms without them. What requests leave behind is nearly all freed by its
-    reference counts: looking after each 700 objects costs some 5 % of the time of decisions and finds little. With
-    10,000 the rare cycles (a connection and its wire) take 1.3 MB at most. (CPython 3.11, two shared cores.)
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
-
-
-def _endpoint(ask: Endpoint) -> Ask:
-    return lambda method, query, principal: ask(Question(method, principal, query))
+BIND_SECONDS = 5.0  # how long a reload waits for an endpoint that does not listen at once
 
 
 class GateService(MultiService):
     """The whole gate: key ring, pool and listeners, from `settings`.
 
+    `reload_from` reads the settings anew, or raises SettingsError; None: this gate cannot be reloaded.
+
     `root` is the Resource tree. A deployment may put Resources of its own into it before the service starts, under
     names that CouchDB does not need: `service.root.putChild(b"_app", File("app"))`. `Host` and CORS are the gate's
-    there, too; a token is asked for only if the Resource does.
+    there, too; a token is asked for only if the Resource does. A reload leaves them where they are.
     """
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, reload_from: Callable[[], Settings] | None = None) -> None:
         super().__init__()
-        self.settings = settings
         self._reactor = reactor
-        self.keyring = KeyRing(
-            {issuer.rules.id: key_source(issuer, reactor) for issuer in settings.issuers},
-            reactor,
-            issuers={issuer.rules.id: issuer.rules.issuer for issuer in settings.issuers},
-        )
-        self.keyring.setServiceParent(self)
-        upstream = settings.upstream
+        self._reload_from = reload_from
         self.lane = lane_of(reactor)
-        self.pool = UpstreamPool(
-            connector_of(reactor, self.lane, upstream),
-            reactor.seconds,
-            connect_seconds=upstream.connect_seconds,
-            idle_most=upstream.connections,
-        )
-        self._pool_sweep = task.LoopingCall(self.pool.sweep)
+        self.setup = setup_of(settings, reactor, self.lane)
+        self._retired: set[UpstreamPool] = set()
+        self._pool_sweep = task.LoopingCall(self._sweep_pools)
         self._pool_sweep.clock = reactor
-        self.readiness = Readiness(self.keyring.missing, self._ask_couchdb, reactor.seconds)
-        self._log_stream: IO[str] | None = None
-        self._access: AccessLog | None = None
-        self.gate = gate_of(settings)
-        self.reloads: Reloads | None = None
+        self.readiness = Readiness(self._missing_keys, self._ask_couchdb, reactor.seconds)
+        self._access: OpenLog | None = None
+        self._door = Door(self.setup.gate, self.keyring, self.keyring.refresh)
+        self._proxy = ReverseProxyResource(self._door, self.setup.pool)
         self.overview = Overview(self, time.time)
-        self.root = self._tree()
-        self.sites: list[GateSite] = []
-        self.ports: list[Any] = []
-        self._acceptors: list[Acceptor] = []
+        self.root = tree_of(self._proxy, self._door, self.readiness, self.overview, lambda: self.settings.admin)
+        self.listeners: list[Listener] = []
+        self._leaving: dict[Listener, defer.Deferred[None]] = {}
+        self._drain_seconds: float | None = None  # once the gate stops
+        self.reloads = Reloads(self._reload, time.time)
+        self._control = Control(settings, reactor, self.reload, self._again)
 
-    def _tree(self) -> RootResource:
-        door = Door(self.gate, self.keyring, self.keyring.refresh)
-        root = RootResource(ReverseProxyResource(door, self.pool))
-        own = OwnResource()
-        own.putChild(b"health", EndpointResource("_gate/health", _endpoint(health)))
-        own.putChild(b"ready", EndpointResource("_gate/ready", _endpoint(self.readiness)))
-        for name, ask in self.overview.endpoints.items():
-            page = AdminResource(f"_gate/{name}", _endpoint(ask), door, lambda: self.settings.admin)
-            own.putChild(name.encode(), page)
-        root.putChild(b"_gate", own)
-        root.putChild(b"_session", EndpointResource("_session", _endpoint(session), door))
-        return root
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.setup.settings
+
+    @property
+    def gate(self) -> Gate:
+        """What decides."""
+        return self.setup.gate
+
+    @property
+    def keyring(self) -> KeyRing:
+        """The keys for the settings in force."""
+        return self.setup.keyring
+
+    @property
+    def pool(self) -> UpstreamPool:
+        """The connections to the CouchDB of the settings in force."""
+        return self.setup.pool
+
+    @property
+    def sites(self) -> list[GateSite]:
+        """What the listeners of the settings in force share among their connections."""
+        return [listener.site for listener in self.listeners]
+
+    @property
+    def ports(self) -> list[Any]:
+        """The ports of those listeners."""
+        return [listener.port for listener in self.listeners if listener.port is not None]
 
     def listening(self) -> Iterable[tuple[str, GateSite]]:
-        """The endpoint string and the site of each listener."""
-        endpoints = [listener.endpoint for listener in self.settings.gate.listeners]
-        return zip(endpoints, self.sites, strict=False)
+        """The endpoint string and the site of each listener, of those that drain, too."""
+        return [(listener.settings.endpoint, listener.site) for listener in (*self.listeners, *self._leaving)]
+
+    # -- start
 
     def privilegedStartService(self) -> None:
         """Listen. A port that cannot be had ends the program with one sentence (SystemExit)."""
         super().privilegedStartService()
-        self._access = log = self._access_log()
-        for listener in self.settings.gate.listeners:
-            site = GateSite(
-                self.gate,
-                self.root,
-                self.settings.limits,
-                mode=listener.mode,
-                first_byte_seconds=self.settings.upstream.first_byte_seconds,
-                clock=self._reactor,
-                wall=time.time,
-                count=self.overview.tally(listener.endpoint).count,
-                log=log,
-                admin=listener.admin,
-            )
-            try:
-                endpoint = endpoints.serverFromString(self._reactor, listener.endpoint)
-                listening = endpoint.listen(site)
-            except Exception as error:  # noqa: BLE001  # endpoint parsers raise what they like
-                raise SystemExit(f"couchgate: cannot listen on {listener.endpoint!r}: {error}") from None
-            self.sites.append(site)
+        try:
+            self._access = self._open_log(self.settings)
+        except LogUnusableError as error:
+            raise SystemExit(f"couchgate: {error}") from None
+        for settings in self.settings.gate.listeners:
+            listener = self._listener(settings)
             problems: list[Failure] = []
-            listening.addCallbacks(self.ports.append, problems.append)
+            listener.bind().addErrback(problems.append)
             if problems:
-                reason = problems[0].value
-                reason = getattr(reason, "socketError", reason)
-                raise SystemExit(
-                    f"couchgate: cannot listen on {listener.endpoint!r}: {reason}. "
-                    "End the program that uses it, or name another endpoint in [gate] listen."
-                )
+                problems[0].trap(NotBoundError)
+                raise SystemExit(f"couchgate: {problems[0].getErrorMessage()}")
+            self.listeners.append(listener)
 
     def startService(self) -> None:
         """Fetch keys and serve. A state folder that cannot be had ends the program with one sentence (SystemExit)."""
-        self._make_state_dir()  # here and not where ports are opened: by now twistd has given up root's powers
+        make_state_dir(
+            self.settings.gate.state_dir
+        )  # here and not where ports are opened: by now twistd has given up root's powers
         super().startService()
+        self.keyring.startService()
         self._pool_sweep.start(POOL_SWEEP_SECONDS, now=False).addErrback(
             lambda reason: self.log.failure("The pool's sweep failed", failure=reason)
         )
+        self._warn()
+        for listener in self.listeners:
+            listener.serve(self.lane)
+        self._control.start()
+        settle_memory()
+        self._look_at_couchdb()
+
+    def _warn(self) -> None:
         for warning in self.settings.warnings:
             self.log.warn("{warning}", warning=warning)
-        for site, port in zip(self.sites, self.ports, strict=False):
-            acceptor = None if self.lane is None else site.take_over(port, self.lane)
-            if acceptor is not None:
-                self._acceptors.append(acceptor)
-            mode = "keepalive" if site.keepalive else "close"
-            self.log.info("couchgate listens on {address} ({mode})", address=port.getHost(), mode=mode)
-        settle_memory()
+
+    def _look_at_couchdb(self) -> None:
         defer.ensureDeferred(self._first_look()).addErrback(
             lambda reason: self.log.failure("The first look at CouchDB failed", failure=reason)
         )
 
-    def _make_state_dir(self) -> None:
-        path = self.settings.gate.state_dir
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            pass  # whoever made it has said who may see it
-        except OSError as error:
-            raise SystemExit(
-                f"couchgate: gate.state_dir names {path}, which cannot be made: {error.strerror}. "
-                "Name a folder that the gate's user may write to."
-            ) from None
+    def _listener(self, settings: ListenerSettings) -> Listener:
+        """A listener that obeys the setup in force."""
+        present = self.settings
+        site = GateSite(
+            self.setup.gate,
+            self.root,
+            present.limits,
+            mode=settings.mode,
+            first_byte_seconds=present.upstream.first_byte_seconds,
+            clock=self._reactor,
+            wall=time.time,
+            count=self.overview.tally(settings.endpoint).count,
+            log=None if self._access is None else self._access.write,
+            admin=settings.admin,
+        )
+        return Listener(settings, site, self._reactor)
+
+    def _open_log(self, settings: Settings) -> OpenLog:
+        return OpenLog(
+            settings.access_log, self._reactor, lambda sentence: self.log.error("{sentence}", sentence=sentence)
+        )
+
+    def _missing_keys(self) -> Sequence[str]:
+        return self.keyring.missing()
+
+    # -- CouchDB
 
     def _ask_couchdb(self) -> Awaitable[str | None]:
         upstream = self.settings.upstream
@@ -193,46 +190,128 @@ class GateService(MultiService):
                 "{problem} The gate serves all the same, and is not ready until that is over.", problem=problem
             )
 
-    async def _stop(self) -> None:
-        self.readiness.draining = True
-        for acceptor in self._acceptors:
-            acceptor.stop()
-        for port in self.ports:
-            await defer.maybeDeferred(port.stopListening)
-        seconds = self.settings.gate.drain_seconds
-        await defer.gatherResults([site.drain(seconds) for site in self.sites])
-        self.pool.stop()
-        if self._pool_sweep.running:
-            self._pool_sweep.stop()
-        await defer.maybeDeferred(super().stopService)
-        if self._access is not None:
-            self._access.flush()  # the lines of this turn, for which there may be no next one
-        if self._log_stream is not None and self._log_stream is not sys.__stdout__:
-            with suppress(OSError):  # what could not be written was told before
-                self._log_stream.close()
+    def _sweep_pools(self) -> None:
+        self.pool.sweep()
+        for pool in list(self._retired):
+            pool.sweep()
+            if not pool.open:
+                self._retired.discard(pool)
+
+    # -- reload
+
+    def reload(self) -> defer.Deferred[Outcome]:
+        """Read the settings again and obey them, or change nothing. Never fails; reloads never overlap."""
+        return self.reloads.ask()
+
+    async def _reload(self) -> str:
+        if self._reload_from is None:
+            raise NotReloadedError("this gate was made without a way to read its settings again; restart it.")
+        if self._drain_seconds is not None or not self.running:
+            raise NotReloadedError("the gate is shutting down.")
+        access: OpenLog | None = None
+        setup = old = self.setup
+        added: list[Listener] = []
+        try:
+            settings = with_state_dir_of(self._reload_from(), old.settings)
+            access = self._open_log(settings)
+            setup = setup_of(settings, self._reactor, self.lane, old)
+            await keys_of(setup, old, self._reactor)
+            present = {listener.settings.endpoint for listener in self.listeners}
+            for each in settings.gate.listeners:
+                if each.endpoint not in present:
+                    added.append(self._listener(each))
+                    await added[-1].bind().addTimeout(BIND_SECONDS, self._reactor)
+        except BaseException as error:
+            if access is not None:
+                access.close()
+            if setup.keyring is not old.keyring:
+                setup.keyring.stopService()
+            for listener in added:
+                await listener.close()
+            if isinstance(error, SettingsError | LogUnusableError | NotBoundError | defer.TimeoutError):
+                raise NotReloadedError(str(error)) from error
+            raise
+        self._switch(setup, access, added)
+        return told(settings.path, changes(old.settings, settings))
+
+    def _switch(self, setup: Setup, access: OpenLog, added: list[Listener]) -> None:
+        """Put everything in force, in this turn of the loop."""
+        old, self.setup = self.setup, setup
+        old_access, self._access = self._access, access
+        settings = setup.settings
+        self._door.obey(setup.gate, setup.keyring, setup.keyring.refresh)
+        self._proxy.pool = setup.pool
+        wanted = {each.endpoint: each for each in settings.gate.listeners}
+        gone = [listener for listener in self.listeners if listener.settings.endpoint not in wanted]
+        self.listeners = [listener for listener in self.listeners if listener not in gone] + added
+        for listener in [*self.listeners, *gone]:
+            site = listener.site
+            listener.settings = wanted.get(listener.settings.endpoint, listener.settings)
+            site.obey(
+                setup.gate,
+                settings.limits,
+                mode=listener.settings.mode,
+                first_byte_seconds=settings.upstream.first_byte_seconds,
+                log=access.write,
+                admin=listener.settings.admin,
+            )
+            site.decide_feeds_again(setup.keyring, elsewhere=old.pool is not setup.pool)
+        if old.gate is not setup.gate:
+            old.gate.forget()
+        if old.keyring is not setup.keyring:
+            old.keyring.stopService()
+        if old.pool is not setup.pool:
+            old.pool.stop()
+            self._retired.add(old.pool)
+            self._look_at_couchdb()
+        if old_access is not None:
+            old_access.close()
+        self._warn()
+        for listener in added:
+            listener.serve(self.lane)
+        for listener in gone:
+            self._let_go(listener, settings.gate.drain_seconds)
+
+    def _let_go(self, listener: Listener, drain_seconds: float) -> None:
+        leaving = self._leaving[listener] = defer.ensureDeferred(listener.leave(drain_seconds))
+
+        def gone(result: object) -> None:
+            del self._leaving[listener]
+            if isinstance(result, Failure):
+                self.log.failure("A listener could not leave well", failure=result)
+
+        leaving.addBoth(gone)
+
+    # -- stop
 
     def stopService(self) -> defer.Deferred[None]:
         """Stop listening, let what is under way finish within `drain_seconds`, end feeds well."""
         return defer.ensureDeferred(self._stop())
 
-    def _access_log(self) -> AccessLog | None:
-        where = self.settings.access_log
-        if where == "off":
-            return None
-        if where == "stdout":
-            stream: Any = sys.__stdout__  # twistd wraps sys.stdout into its own log
-        else:
-            try:
-                stream = open(where, "a", encoding="utf-8")  # noqa: SIM115  # closed by stopService
-            except OSError as error:
-                raise SystemExit(
-                    f"couchgate: the access log {where!r} cannot be written: {error.strerror}. "
-                    "Name another path in [log] access, or 'off'."
-                ) from None
-        self._log_stream = stream
-        return AccessLog(
-            stream,
-            lambda flush: self._reactor.callLater(0, flush),
-            time.time,
-            lambda sentence: self.log.error("{sentence}", sentence=sentence),
-        )
+    async def _stop(self) -> None:
+        self.readiness.draining = True
+        self._drain_seconds = self.settings.gate.drain_seconds
+        self.reloads.stop()
+        for listener in self.listeners:
+            await listener.close()
+        for listener in self._leaving:
+            listener.hurry()
+        drains = [listener.site.drain(self._drain_seconds) for listener in self.listeners]
+        await defer.gatherResults([*drains, *self._leaving.values()])
+        for pool in (self.pool, *self._retired):
+            pool.stop()
+        if self._pool_sweep.running:
+            self._pool_sweep.stop()
+        self.keyring.stopService()
+        await defer.maybeDeferred(super().stopService)
+        if self._access is not None:
+            self._access.close()
+        self._control.stop()
+
+    def _again(self, name: str) -> None:
+        """A further signal to end."""
+        if self._drain_seconds:
+            self.log.info("{name} again: what is left is cut", name=name)
+            self._drain_seconds = 0.0
+            for listener in (*self.listeners, *self._leaving):
+                listener.site.cut()

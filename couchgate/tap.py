@@ -10,7 +10,7 @@ from twisted.cred import strcred
 from twisted.python import usage
 
 from couchgate.checkers import IToken
-from couchgate.settings import SettingsError, load
+from couchgate.settings import Settings, SettingsError, load
 
 
 class Options(usage.Options, strcred.AuthOptionMixin):
@@ -30,6 +30,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def __init__(self) -> None:
         super().__init__()
         self._issuer_files: list[Path] = []
+        self._folder = Path.cwd()  # twistd may change to another later
 
     def opt_auth(self, description: str) -> None:
         """Accept tokens of one more issuer: jwt:FILE (--help-auth-type jwt explains FILE). May be given often."""
@@ -46,12 +47,19 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def postOptions(self) -> None:
         """Read the settings. Wrong ones end the program with one sentence (SystemExit)."""
-        flags = {"listen": "gate.listen", "mode": "gate.mode", "upstream": "upstream.url", "access-log": "log.access"}
-        overrides = {key: str(self[flag]) for flag, key in flags.items() if self[flag] is not None}
         try:
-            self.settings = load(Path(self["config"]), overrides, self._issuer_files)
+            self.settings = self._load(Path())
         except SettingsError as error:
             raise SystemExit(f"couchgate: {error}") from None
+
+    def reload(self) -> Settings:
+        """Read the settings again, with the same flags. Raises SettingsError."""
+        return self._load(self._folder)
+
+    def _load(self, folder: Path) -> Settings:
+        flags = {"listen": "gate.listen", "mode": "gate.mode", "upstream": "upstream.url", "access-log": "log.access"}
+        overrides = {key: str(self[flag]) for flag, key in flags.items() if self[flag] is not None}
+        return load(folder / self["config"], overrides, [folder / file for file in self._issuer_files])
 
 
 def makeService(options: Options) -> IService:
@@ -60,5 +68,5 @@ def makeService(options: Options) -> IService:
 
     from couchgate.service import GateService  # noqa: PLC0415  # after the reactor is chosen
 
-    service: Any = GateService(options.settings, reactor)
+    service: Any = GateService(options.settings, reactor, options.reload)
     return service  # type: ignore[no-any-return]  # zope's interface

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from OpenSSL import crypto
@@ -25,7 +26,10 @@ from couchgate.core.identity import (
     ProxyIntroduction,
 )
 from couchgate.core.policy import Policy
-from couchgate.settings import Settings, TlsSettings, UpstreamSettings
+from couchgate.facts.keyring import KeyRing
+from couchgate.facts.sources import key_source
+from couchgate.interfaces import IKeySource
+from couchgate.settings import IssuerSettings, Settings, TlsSettings, UpstreamSettings
 from couchgate.upstream.connectors import EndpointConnector, SocketConnector, UnixConnector
 from couchgate.upstream.pool import Connector
 from couchgate.upstream.secure import Verify, name_check
@@ -54,6 +58,33 @@ def gate_of(settings: Settings) -> Gate:
         authority=settings.upstream.authority,
         traces=settings.trace,
     )
+
+
+def keyring_of(settings: Settings, reactor: Any, old: Settings | None = None, elder: KeyRing | None = None) -> KeyRing:
+    """All keys that these settings need.
+
+    `elder` is the ring of the settings `old`, which runs: those of its sources serve on whose settings are the same,
+    and it is the answer itself if nothing about issuers has changed.
+    """
+    left: list[tuple[object, IKeySource]] = []
+    if old is not None and elder is not None:
+        if old.issuers == settings.issuers:
+            return elder
+        left = [(_source_settings(each), elder.sources[each.rules.id]) for each in old.issuers]
+    sources: dict[str, IKeySource] = {}
+    for each in settings.issuers:
+        same = next((pair for pair in left if pair[0] == _source_settings(each)), None)
+        if same is not None:
+            left.remove(same)
+        sources[each.rules.id] = key_source(each, reactor) if same is None else same[1]
+    issuers = {each.rules.id: each.rules.issuer for each in settings.issuers}
+    return KeyRing(sources, reactor, issuers=issuers, elder=elder)
+
+
+def _source_settings(issuer: IssuerSettings) -> tuple[object, ...]:
+    """Everything that a key source is made of: all but how tokens are judged."""
+    others = (getattr(issuer, field.name) for field in fields(issuer) if field.name != "rules")
+    return issuer.rules.issuer, issuer.rules.algorithms, *others
 
 
 def tls_of(tls: TlsSettings) -> Any:

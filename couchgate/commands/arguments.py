@@ -26,6 +26,16 @@ examples:
       --header 'Access-Control-Request-Method: PUT' OPTIONS /notes-alice
   couchgate explain --request-id 1f0c9a5be3a94c7f8d2b6a4e7c9d0b11
 """
+_RELOAD = """\
+Let the gate that runs with these settings read them again, and wait until it
+obeys them. What is wrong with them is told, and then nothing changes.
+
+Exit status 0: it obeys them. 1: nothing was changed, or no gate answered.
+"""
+_RELOAD_EXAMPLE = """\
+example:
+  couchgate check --config couchgate.toml && couchgate reload --config couchgate.toml
+"""
 
 _DOCTOR = """\
 Ask CouchDB, with the gate's own credentials, and the issuers' key servers
@@ -44,6 +54,7 @@ def register(commands: Any) -> None:
     """Add the commands to those of `couchgate`; `commands` is what `add_subparsers` gave."""
     _register_explain(commands)
     _register_doctor(commands)
+    _register_reload(commands)
 
 
 def _register_explain(commands: Any) -> None:
@@ -86,6 +97,27 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor.run(args)
 
 
+def _register_reload(commands: Any) -> None:
+    parser = commands.add_parser(
+        "reload",
+        help="let a running gate read its settings again",
+        description=_RELOAD,
+        epilog=_RELOAD_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        default=Path("couchgate.toml"),
+        help="the settings that the gate was started with (default: couchgate.toml)",
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=60.0, help="how long the gate may take (default: 60)"
+    )
+    parser.set_defaults(run=_reload)
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", type=Path, default=Path("couchgate.toml"), help="default: couchgate.toml"
@@ -97,6 +129,12 @@ def _explain(args: argparse.Namespace) -> int:
     from couchgate.commands import explain, recorded  # noqa: PLC0415 - they load Twisted
 
     return recorded.run(args) if args.request_id is not None else explain.run(args)
+
+
+def _reload(args: argparse.Namespace) -> int:
+    from couchgate.commands import reload  # noqa: PLC0415 - nobody else needs it
+
+    return reload.run(args)
 
 
 def _time(text: str) -> float:

@@ -148,6 +148,10 @@ class Gate:
         """What their bearers may do."""
         return self._policy
 
+    def forget(self) -> None:
+        """Another gate decides from now on: keep nothing that only this one needs."""
+        self._verdicts = (None, Memo(VERDICTS_KEPT))
+
     def screen(self, head: RequestHead) -> Screen:
         """Judge `Host` (RFC 9112 3.2) and CORS. Raises BadRequest, Misdirected."""
         fields = head.fields

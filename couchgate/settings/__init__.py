@@ -1,7 +1,7 @@
 """The settings file, judged once: TOML in, one frozen `Settings` out, or one sentence that says what is wrong."""
 
 from couchgate.core.limits import Limits
-from couchgate.settings.load import load, load_issuer
+from couchgate.settings.load import load, load_issuer, load_state_dir
 from couchgate.settings.model import (
     AdminSettings,
     CorsSettings,
@@ -29,4 +29,5 @@ __all__ = [
     "UpstreamSettings",
     "load",
     "load_issuer",
+    "load_state_dir",
 ]

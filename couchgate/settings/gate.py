@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from couchgate.settings.files import refusal
 from couchgate.settings.model import GateSettings, ListenerSettings
 from couchgate.settings.network import endpoint, host_entry, relative_path, stays_here
@@ -33,6 +35,12 @@ def read_gate(table: Table) -> GateSettings:
     for index, text in enumerate(endpoints):
         if text in endpoints[:index]:
             raise table.error(f"{key}[{index}]", f"repeats the endpoint {shown(text)}; it can be listened on once")
+    drain_seconds = table.seconds("drain_seconds", 0, _MOST_DRAIN, 10)
+    return GateSettings(listeners, _hosts(table), read_state_dir(table), drain_seconds)
+
+
+def read_state_dir(table: Table) -> Path:
+    """`state_dir` alone, as an absolute path."""
     state_dir = table.document.resolve(table.text("state_dir", "state"))
     try:
         in_the_way = state_dir.exists() and not state_dir.is_dir()
@@ -40,7 +48,7 @@ def read_gate(table: Table) -> GateSettings:
         raise table.error("state_dir", f"names {state_dir}, {refusal(error)}; it must be a folder") from error
     if in_the_way:
         raise table.error("state_dir", f"names {state_dir}, which is a file; it must be a folder or not exist yet")
-    return GateSettings(listeners, _hosts(table), state_dir, table.seconds("drain_seconds", 0, _MOST_DRAIN, 10))
+    return state_dir
 
 
 def _listener(table: Table, mode: str) -> ListenerSettings:

@@ -19,7 +19,7 @@ from couchgate.core.cors import Cors
 from couchgate.core.limits import Limits
 from couchgate.settings.admin import ADMIN_KEYS, read_admin
 from couchgate.settings.files import MOST_BYTES, read_bounded, refusal
-from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, read_gate
+from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, read_gate, read_state_dir
 from couchgate.settings.issuers import CLAIM_KEYS, ISSUER_KEYS, read_issuers
 from couchgate.settings.model import CorsSettings, IssuerSettings, Settings, SettingsError
 from couchgate.settings.reader import Document, Table, clause
@@ -91,6 +91,13 @@ def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) ->
 
 def _digest(parts: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps([*map(dict, parts)], sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def load_state_dir(path: Path) -> Path:
+    """Only `gate.state_dir` of the settings file `path`; the other tables are not judged. Raises `SettingsError`."""
+    document = Document(path, {})
+    top = Table(document, "", _parse(document), KEYS[""])
+    return read_state_dir(top.table("gate", KEYS["gate"]))
 
 
 def load_issuer(path: Path) -> IssuerSettings:

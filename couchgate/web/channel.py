@@ -100,6 +100,11 @@ class GateChannel(Intake):
         except Exception:  # noqa: BLE001  # fail closed: nothing more is done for this request
             self.fault(request, Failure())
 
+    @property
+    def present(self) -> ClientRequest | None:
+        """The request that is under way."""
+        return self._request
+
     def drain(self) -> None:
         """The gate shuts down: close as soon as nothing is under way."""
         request = self._request

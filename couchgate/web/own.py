@@ -70,7 +70,7 @@ class EndpointResource(Resource):
     def _admit(self, request: ClientRequest, door: Door, *, asked: bool) -> None:
         verdict = door.gate.admit(request.head, door.facts, request.started, asked=asked)
         if isinstance(verdict, NeedKeys):
-            door.once_more(request, verdict, lambda: self._admit(request, door, asked=True))
+            door.once_more(request, verdict, lambda asked: self._admit(request, door, asked=asked))
             return
         request.principal = verdict.principal.name
         self._check(verdict.principal)

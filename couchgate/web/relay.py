@@ -48,17 +48,14 @@ class Relay:
         self._judge: BodyJudge | None = None
         self._request = request
         self._forward = forward
+        self.principal = forward.principal
+        self.expires = forward.expires  # when the admission ends, in seconds since the epoch
         self._site = site
         self._pool = pool
         self._framing = framing = request.head.framing
         self._follower = forward.follower
         self._complete = framing is NO_BODY  # whether the client's body is known to its end
         self._asked_at = perf_counter()
-
-    @property
-    def expires(self) -> float:
-        """When the admission ends, in seconds since the epoch."""
-        return self._forward.expires
 
     def start(self) -> None:
         """Begin. Raises GateError while nothing was done yet."""

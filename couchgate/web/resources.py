@@ -34,6 +34,10 @@ class Door:
     """
 
     def __init__(self, gate: Gate, facts: Facts, refresh: Refresh) -> None:
+        self.obey(gate, facts, refresh)
+
+    def obey(self, gate: Gate, facts: Facts, refresh: Refresh) -> None:
+        """Ask these from now on."""
         self.gate = gate
         self.facts = facts
         self._refresh = refresh
@@ -45,14 +49,18 @@ class Door:
             if not isinstance(admission, NeedKeys):
                 request.principal = admission.principal.name
 
-    def once_more(self, request: ClientRequest, need: NeedKeys, act: Callable[[], None]) -> None:
-        """Fetch the keys that a decision needs, then `act`, which asks again, if the client still waits."""
+    def once_more(self, request: ClientRequest, need: NeedKeys, act: Callable[[bool], None]) -> None:
+        """Fetch the keys that a decision needs, then `act`, which asks again, if the client still waits.
+
+        It is given whether these facts were asked already: a reload may have brought others meanwhile.
+        """
+        facts = self.facts
 
         def again(_: object) -> None:
             if not request.waits:
                 return
             try:
-                act()
+                act(self.facts is facts)
             except GateError as error:
                 request.refuse(error)
 
@@ -60,7 +68,7 @@ class Door:
 
 
 class ReverseProxyResource(Resource):
-    """Relays to CouchDB what the gate lets through."""
+    """Relays to CouchDB, through `pool`, what the gate lets through."""
 
     isLeaf = True
     renders_lean = True
@@ -68,7 +76,7 @@ class ReverseProxyResource(Resource):
     def __init__(self, door: Door, pool: Pool) -> None:
         super().__init__()
         self._door = door
-        self._pool = pool
+        self.pool = pool
 
     def render(self, request: Any) -> Any:
         """Decide, and relay. Raises GateError."""
@@ -91,10 +99,10 @@ class ReverseProxyResource(Resource):
             door.name(request)
             raise
         if isinstance(verdict, NeedKeys):
-            door.once_more(request, verdict, lambda: self._decide(request, asked=True))
+            door.once_more(request, verdict, lambda asked: self._decide(request, asked=asked))
             return
         request.principal = verdict.principal.name
-        Relay(request, verdict, channel.site, self._pool).start()
+        Relay(request, verdict, channel.site, self.pool).start()
 
 
 class RootResource(Resource):

@@ -15,9 +15,11 @@ from twisted.internet import defer, protocol, task, tcp
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 
-from couchgate.core.gate import Gate
+from couchgate.core.errors import GateError
+from couchgate.core.gate import Facts, Gate, NeedKeys
 from couchgate.core.limits import Limits
 from couchgate.core.message import Peer
+from couchgate.core.principal import Principal
 from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
 from couchgate.web.channel import GateChannel
@@ -35,9 +37,8 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 class Feed(Protocol):
     """A `_changes` answer that stays open."""
 
-    @property
-    def expires(self) -> float:
-        """When it must end, in seconds since the epoch."""
+    principal: Principal  # whose it is
+    expires: float  # when it must end, in seconds since the epoch
 
     def end(self) -> None:
         """End it as soon as it can end well, or cut it after a short while."""
@@ -69,26 +70,76 @@ class GateSite(protocol.Factory):
         log: Callable[[ClientRequest], None] | None = None,
         admin: bool = False,
     ) -> None:
-        self.gate = gate
+        self._channels: set[GateChannel] = set()
+        self.obey(gate, limits, mode=mode, first_byte_seconds=first_byte_seconds, log=log, admin=admin)
         self.root = root
-        self.limits = limits
-        self.keepalive = mode == "keepalive"
-        self.first_byte_seconds = first_byte_seconds + SWEEP_SECONDS  # `tick` is so old at most: never too early
         self.wall = wall
         self.tick = clock.seconds()
         self.date = b""
         self.draining = False
         self._clock = clock
         self._stock = StockSite(clock)
-        self.log = log
         self.count = count
-        self.admin = admin
-        self._channels: set[GateChannel] = set()
         self._feeds: dict[Feed, ClientRequest] = {}
         self._feed_counts: dict[str, int] = {}
         self._sweeping = task.LoopingCall(self.sweep)
         self._sweeping.clock = clock
         self._empty: defer.Deferred[None] | None = None
+
+    def obey(
+        self,
+        gate: Gate,
+        limits: Limits,
+        *,
+        mode: str,
+        first_byte_seconds: float,
+        log: Callable[[ClientRequest], None] | None,
+        admin: bool,
+    ) -> None:
+        """Serve by these from now on. A mode holds for the requests that begin then."""
+        self.gate = gate
+        self.limits = limits
+        self.keepalive = mode == "keepalive"
+        self.first_byte_seconds = first_byte_seconds + SWEEP_SECONDS  # `tick` is so old at most: never too early
+        self.log = log
+        self.admin = admin
+        if not self.keepalive:
+            self._answer_and_close()  # answers that begin now are HTTP/1.0
+
+    def _answer_and_close(self) -> None:
+        for channel in self._channels:
+            if channel.present is not None:
+                channel.present.keep = False
+
+    def wind_down(self) -> None:
+        """Each connection may have one more answer; `drain` follows."""
+        self.draining = True
+        self._answer_and_close()
+
+    def decide_feeds_again(self, facts: Facts, *, elsewhere: bool) -> None:
+        """End well the feeds that would not be relayed so any more; `elsewhere`: none, as CouchDB is another one."""
+        for feed, request in list(self._feeds.items()):
+            expires = None if elsewhere else self._still_allowed(request, feed, facts)
+            if expires is None:
+                feed.end()
+            else:
+                feed.expires = expires
+
+    def _still_allowed(self, request: ClientRequest, feed: Feed, facts: Facts) -> float | None:
+        """Until when a feed may stay open; None: it may not."""
+        head, target, gate = request.head, request.target, self.gate
+        assert target is not None  # noqa: S101  # for the type checker: it was decided
+        try:
+            same = gate.screen(head).lines == request.lines
+            verdict = gate.decide(head, target, request.channel.peer, facts, self.wall(), asked=True)
+        except GateError:
+            return None
+        except Exception:  # noqa: BLE001  # fail closed, as a request does
+            GateChannel.log.failure("A feed could not be decided again")
+            return None
+        if isinstance(verdict, NeedKeys) or not same or verdict.principal != feed.principal:
+            return None
+        return verdict.expires
 
     # -- the listener's life
 
@@ -156,7 +207,7 @@ class GateSite(protocol.Factory):
         empty: defer.Deferred[None] = defer.Deferred()
         if self._channels:
             self._empty = empty
-            late = self._clock.callLater(seconds, self._cut)
+            late = self._clock.callLater(seconds, self.cut)
 
             def in_time(_: None) -> None:
                 if late.active():
@@ -167,7 +218,8 @@ class GateSite(protocol.Factory):
             empty.callback(None)
         return empty.addCallback(self._stop_sweeping)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Cut every connection."""
         for channel in list(self._channels):
             channel.abort()
 

@@ -53,7 +53,8 @@ class Acceptor:
         """A connection could not be taken on; go on with the next."""
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Accept no more, beyond those whose connections the system has made already: closing would reset them."""
+        self.readable()
         if self._resting is not None:
             self._resting.cancel()
         self._lane.change(self._listener.fileno(), 0)  # the port's own descriptor keeps the socket in the epoll

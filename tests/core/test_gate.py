@@ -210,3 +210,14 @@ def test_two_gates_do_not_share_what_they_derived(world):
     for gate in (two, one, two):
         assert world.decide(gate, head) == expected
         assert head.fields.prepared.gate is gate
+
+
+def test_a_gate_that_was_replaced_keeps_no_verdicts(world):
+    """What it remembers of tokens goes; a request that still asks it is decided anew, and alike."""
+    gate = world.gate()
+    head = world.head(token=world.token("alice"))
+    first = world.decide(gate, head)
+    gate.forget()
+    again = world.decide(gate, head)
+    assert again == first
+    assert again.principal is not first.principal

@@ -1,0 +1,1 @@
+"""Parts of a gate's life that `couchgate.service` puts together."""

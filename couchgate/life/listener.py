@@ -1,0 +1,97 @@
+"""One endpoint that the gate listens on: it is bound, serves, and leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import defer, endpoints, task
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from couchgate.settings import ListenerSettings
+from couchgate.web.site import GateSite
+from couchgate.wire.acceptor import Acceptor
+from couchgate.wire.lane import Lane
+
+LINGER_SECONDS = 1.0  # how long a listener that is removed serves the connections that it has
+
+
+class NotBoundError(Exception):
+    """An endpoint cannot be listened on: one sentence for a person."""
+
+
+class Listener:
+    """`site` behind the endpoint of `settings`."""
+
+    log = Logger()
+
+    def __init__(self, settings: ListenerSettings, site: GateSite, reactor: Any) -> None:
+        self.settings = settings
+        self.site = site
+        self.port: Any = None
+        self._reactor = reactor
+        self._acceptor: Acceptor | None = None
+        self._linger: defer.Deferred[None] | None = None
+
+    def bind(self) -> defer.Deferred[None]:
+        """Listen. Most endpoints do so at once; fails with NotBoundError."""
+        endpoint = self.settings.endpoint
+        try:
+            listening = endpoints.serverFromString(self._reactor, endpoint).listen(self.site)
+        except Exception as error:  # noqa: BLE001  # endpoint parsers raise what they like
+            return defer.fail(NotBoundError(f"cannot listen on {endpoint!r}: {error}"))
+
+        def bound(port: Any) -> None:
+            self.port = port
+
+        def failed(reason: Failure) -> None:
+            if not reason.check(CannotListenError, OSError, ValueError):
+                reason.raiseException()
+            error = getattr(reason.value, "socketError", reason.value)
+            raise NotBoundError(
+                f"cannot listen on {endpoint!r}: {error}. "
+                "End the program that uses it, or name another endpoint in [gate] listen."
+            ) from None
+
+        return listening.addCallbacks(bound, failed)  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
+
+    def serve(self, lane: Lane | None) -> None:
+        """Take connections, on `lane` where that can be."""
+        if self.port is None:
+            return  # an endpoint that takes its time; Twisted serves it
+        if lane is not None:
+            self._acceptor = self.site.take_over(self.port, lane)
+        mode = "keepalive" if self.site.keepalive else "close"
+        self.log.info("couchgate listens on {address} ({mode})", address=self.port.getHost(), mode=mode)
+
+    async def close(self) -> None:
+        """Accept no more."""
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is not None:
+            acceptor.stop()
+        port, self.port = self.port, None
+        if port is not None:
+            await defer.maybeDeferred(port.stopListening)
+
+    async def leave(self, drain_seconds: float) -> None:
+        """The settings no longer name it: serve who is there for a moment, and drain.
+
+        A connection that waits for its next request may have it under way already: it is answered and then closed.
+        """
+        self.log.info("couchgate no longer listens on {endpoint}", endpoint=self.settings.endpoint)
+        await self.close()
+        self.site.wind_down()
+        self._linger = task.deferLater(self._reactor, LINGER_SECONDS)
+        try:
+            await self._linger
+        except defer.CancelledError:
+            pass  # `hurry`
+        finally:
+            self._linger = None
+        await self.site.drain(drain_seconds)
+
+    def hurry(self) -> None:
+        """The whole gate stops: drain now."""
+        if self._linger is not None:
+            self._linger.cancel()
