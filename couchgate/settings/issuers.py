@@ -21,7 +21,7 @@ from couchgate.core.verifier import HMAC_ALGORITHMS, PUBLIC_ALGORITHMS
 from couchgate.settings.files import read_file
 from couchgate.settings.model import IssuerSettings
 from couchgate.settings.network import keys_address
-from couchgate.settings.reader import Table, clause, nearest, shown
+from couchgate.settings.reader import Table, clause, shown
 
 ISSUER_KEYS = ("issuer", "audiences", "authorized_parties", "algorithms", "keys", "leeway", "name_prefix", "claims")
 CLAIM_KEYS = ("name", "roles", "tenant")
@@ -75,11 +75,7 @@ def _read_issuer(table: Table, name: str) -> IssuerSettings:
 
 
 def _algorithms(table: Table) -> frozenset[str]:
-    written = table.texts("algorithms")
-    for index, name in enumerate(written):
-        if name not in _ALGORITHMS:
-            right = f"must be one of {', '.join(_ALGORITHMS)}, not {shown(name)}"
-            raise table.error(f"algorithms[{index}]", right + nearest(name, _ALGORITHMS))
+    written = table.texts("algorithms", words=_ALGORITHMS)
     if not written:
         raise table.error("algorithms", 'must not be empty; write those that the issuer signs with, such as ["RS256"]')
     secrets = HMAC_ALGORITHMS.intersection(written)

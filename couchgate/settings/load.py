@@ -65,7 +65,7 @@ def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) ->
             near = difflib.get_close_matches(flag, _FLAGS, n=1)
             hint = f"did you mean {near[0]}?" if near else "only single values outside [[lists]] can be"
             raise document.error(ascii(flag).strip("'"), f"cannot be given as a flag; {hint}")
-    top = Table(document, "", data, KEYS[""])
+    top = document.top(data, KEYS[""])
     gate = read_gate(top.table("gate", KEYS["gate"]))
     upstream = read_upstream(top.table("upstream", KEYS["upstream"]))
     tables = top.tables("issuers", KEYS["issuers"])
@@ -110,7 +110,7 @@ def load_issuer(path: Path) -> IssuerSettings:
 
 
 def _issuer_table(document: Document) -> Table:
-    top = Table(document, "", _parse(document), ("issuers",))
+    top = document.top(_parse(document), ("issuers",))
     tables = top.tables("issuers", KEYS["issuers"])
     if len(tables) != 1:
         raise top.error("issuers", f"must be one [[issuers]] table, not {len(tables)}; write a file for each issuer")

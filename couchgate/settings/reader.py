@@ -57,6 +57,10 @@ class Document:
         """`text` as an absolute path; a relative one starts at the settings file's folder."""
         return self.path.absolute().parent / text
 
+    def top(self, data: dict[str, Any], known: tuple[str, ...]) -> Table:
+        """The file itself as a table. Raises `SettingsError`."""
+        return Table(self, "", data, known)
+
 
 class Table:
     """One table of the file. Every method that reads raises `SettingsError`."""
@@ -104,8 +108,13 @@ class Table:
             raise self.error(key, f"must be {_choice(words)}, not {shown(value)}{nearest(value, words)}")
         return value
 
-    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """A list of texts, each once; a flag gives it separated by commas. `default` None: it must be written."""
+    def texts(
+        self, key: str, default: tuple[str, ...] | None = None, *, words: tuple[str, ...] | None = None
+    ) -> tuple[str, ...]:
+        """A list of texts, each once, each one of `words` if these are given; a flag gives it separated by commas.
+
+        `default` None: it must be written.
+        """
         given = self.override(key)
         right = 'a list of texts such as ["a", "b"]'
         value: Any = self._value(key, default, right) if given is None else [t.strip() for t in given.split(",") if t]
@@ -113,6 +122,9 @@ class Table:
             raise self.error(key, f"must be {right}, not {shown(value)}")
         for index, item in enumerate(value):
             self._checked(f"{self.full(key)}[{index}]", item, empty=False)
+            if words is not None and item not in words:
+                right = f"must be one of {', '.join(words)}, not {shown(item)}"
+                raise self.error(f"{key}[{index}]", right + nearest(item, words))
             if item in value[:index]:
                 raise self.error(f"{key}[{index}]", f"repeats {shown(item)}; write it once")
         return tuple(value)
@@ -144,7 +156,7 @@ class Table:
         value = self._data.get(key, {})
         if not isinstance(value, dict):
             raise self.error(key, f"must be a table, written [{self.full(key)}], not {shown(value)}")
-        return Table(self.document, self.full(key), value, known)
+        return type(self)(self.document, self.full(key), value, known)
 
     def tables(self, key: str, known: tuple[str, ...]) -> tuple[Table, ...]:
         """The tables of the list `key`, in order."""
@@ -153,7 +165,7 @@ class Table:
             right = f"must be a list of tables, each headed [[{self.full(key)}]]"
             raise self.error(key, f"{right}, not {shown(value)}")
         return tuple(
-            Table(self.document, f"{self.full(key)}[{index}]", item, known) for index, item in enumerate(value)
+            type(self)(self.document, f"{self.full(key)}[{index}]", item, known) for index, item in enumerate(value)
         )
 
     def _value(self, key: str, default: object, right: str) -> Any:

@@ -22,11 +22,7 @@ def read_rules(tables: tuple[Table, ...], issuers: tuple[IssuerSettings, ...]) -
 
 
 def _read_rule(table: Table, issuers: tuple[IssuerSettings, ...]) -> Rule:
-    allow = table.texts("allow")
-    for index, kind in enumerate(allow):
-        if kind not in KINDS:
-            right = f"must be one of {', '.join(KINDS)}, not {shown(kind)}"
-            raise table.error(f"allow[{index}]", right + nearest(kind, KINDS))
+    allow = table.texts("allow", words=KINDS)
     return Rule(
         issuers=issuers_of(table, issuers, "a rule"),
         databases=_databases(table, allow),
