@@ -107,6 +107,11 @@ class Gate:
         """What the gate says of itself."""
         return self._log.read_text()
 
+    def logged(self, ids):
+        """The lines of its access log with one of these ids."""
+        lines = (self.directory / "access.log").read_text().splitlines()
+        return [line for line in lines if any(name in line for name in ids)]
+
     def _wait(self, condition):
         deadline = time.monotonic() + _PATIENCE
         while not condition():

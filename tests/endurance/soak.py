@@ -16,7 +16,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from couchgate.testing import Minter
-from tests.endurance.clients import Session, Tokens, Wrong
+from tests.endurance.clients import Session, Tokens, Wrong, trace_of
 from tests.endurance.gate import Gate
 from tests.endurance.plain import plain
 from tests.endurance.upstream import Couch
@@ -53,7 +53,8 @@ async def chaos(seed, first, requests, gate, tokens, couch):
             try:
                 await session.run()
             except Wrong as error:
-                couch.wrong.append(str(error))
+                traces = [trace_of(one) for one in session.plans]
+                couch.wrong.append(f"{error}; the gate's log says {gate.logged(traces)}")
             outcomes.update(session.outcomes)
             outcomes["begun"] += session.begun
 

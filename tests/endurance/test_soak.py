@@ -8,6 +8,7 @@ from tests.endurance.soak import soak
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_nothing_is_wrong_and_nothing_grows():
     """After a thousand requests with cuts, stalls and crumbs on both sides and five thousand plain ones, each whole
     answer was the right one, CouchDB saw nothing undecided, and the gate holds what it held before.
