@@ -1,7 +1,7 @@
 """What a gate holds, counted from inside: imported by the gate's own process, which answers SIGUSR2 with a file.
 
-Memories of pure results (`Memo`) are emptied before the count: they are bounded, and how full they are says nothing.
-Young generations of the collector are emptied too, and the allocator gives back what it can.
+What is remembered on purpose (pure results, the last refusals, the syncs) is emptied before the count: it is bounded,
+and how full it is says nothing. The collector's generations are emptied too, and the allocator gives back what it can.
 """
 
 import contextlib
@@ -34,20 +34,32 @@ def write(reactor, path):
     beside.replace(path)
 
 
+def _emptied(memory):
+    """Empty it; how much it held."""
+    held = len(memory)
+    memory.clear()
+    return held
+
+
 def census(reactor):
     """Everything that must not grow, as a plain dict."""
     from couchgate.core.memo import Memo
+    from couchgate.sight.refusals import Refusals
+    from couchgate.sight.syncs import Syncs
     from couchgate.upstream.pool import UpstreamPool
     from couchgate.web.site import GateSite
 
     gc.unfreeze()  # the service set aside what was there when it began
     gc.collect()
-    memos = [one for one in gc.get_objects() if isinstance(one, Memo)]
-    remembered = sum(len(memo) + len(memo._old) for memo in memos)
-    for memo in memos:
-        memo.clear()
-        memo._old.clear()
-    del memos
+    remembered = 0
+    for one in gc.get_objects():
+        if isinstance(one, Memo):
+            remembered += _emptied(one) + _emptied(one._old)
+        elif isinstance(one, Refusals):
+            remembered += _emptied(one._ring)
+        elif isinstance(one, Syncs):
+            remembered += _emptied(one._known) + _emptied(one._unknown)
+    one = None
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
@@ -59,7 +71,7 @@ def census(reactor):
         "threads": threading.active_count(),
         "timers": len(reactor.getDelayedCalls()),
         "connections": sum(site.connections for site in sites),
-        "feeds": sum(site.feeds + len(site._feed_counts) for site in sites),
+        "feeds": sum(len(site._feeds) + len(site._feed_counts) for site in sites),
         "pooled": sum(pool.idle for pool in pools),
         "upstream": sum(pool.open + len(pool._pending) for pool in pools),
         "remembered": remembered,

@@ -124,6 +124,7 @@ class Face:
             first_byte_seconds=300.0,
             clock=self.clock,
             wall=lambda: NOW,
+            count=lambda _request: None,
         )
         channel = GateChannel(self.site, Peer.of("192.0.2.7", secure=False))
         channel.wire = self.client = Paper(channel)

@@ -28,8 +28,8 @@ _SETTINGS = """
 listeners = [
     {{ endpoint = "tcp:0:interface=127.0.0.1", mode = "keepalive" }},
     {{ endpoint = "tcp:0:interface=127.0.0.1:backlog=201", mode = "close" }},
-    {{ endpoint = "ssl:0:interface=127.0.0.1:privateKey=server.pem:certKey=server.pem", mode = "keepalive" }},
-    {{ endpoint = "unix:gate.sock", mode = "keepalive" }},
+    {{ endpoint = "ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}", mode = "keepalive" }},
+    {{ endpoint = "unix:{folder}/gate.sock", mode = "keepalive" }},
 ]
 drain_seconds = 2
 
@@ -85,7 +85,7 @@ class Gate:
         settings = self.directory / "couchgate.toml"
         (self.directory / "secret").write_text(SECRET)
         (self.directory / "secret").chmod(0o600)
-        settings.write_text(_SETTINGS.format(upstream=url))
+        settings.write_text(_SETTINGS.format(upstream=url, folder=self.directory, pem=self.directory / "server.pem"))
         self._census = self.directory / "census.json"
         self._log = self.directory / "gate.log"
         prologue = f"from tests.endurance.census import install; install({str(self._census)!r}); "

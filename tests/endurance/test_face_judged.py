@@ -170,4 +170,4 @@ def test_both_sides_read_the_same(wire, mode, data, replies, sizes):
     check_downward(play, sent)
     face = play.face
     assert face.client.gone
-    assert (face.site.connections, face.site.feeds, face.pool.idle) == (0, 0, 0)
+    assert (face.site.connections, len(face.site.feeds), face.pool.idle) == (0, 0, 0)
