@@ -75,6 +75,12 @@ def _register_explain(commands: Any) -> None:
     parser.add_argument("--at", metavar="TIME", type=_time, help="as if it were 2026-11-21T12:00:00Z, or unix seconds")
     parser.add_argument("--keys", metavar="FILE", type=Path, help="the issuer's JWKS, instead of fetching it")
     parser.add_argument("--request-id", metavar="ID", help="the id of a request, from X-Request-ID or the access log")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        dest="gate",
+        help="with --request-id: ask the gate that runs there, with an admin's token",
+    )
     parser.add_argument("--log", metavar="FILE", help="with --request-id: the access log; - is standard input")
     parser.set_defaults(run=_explain)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from couchgate.commands import CommandError, telling
 from couchgate.commands.asking import Loaded, in_reactor, load_keys
-from couchgate.commands.request import written
+from couchgate.commands.request import shown_token, written
 from couchgate.core import credential
 from couchgate.core.errors import GateError
 from couchgate.core.explain import Explanation, Step, explain
@@ -31,7 +31,6 @@ from couchgate.wiring import gate_of
 
 REFUSED = 3
 _HEADING = re.compile(r"^\s*\[\[\s*rules\s*\]\]", re.MULTILINE)
-_MOST_TOKEN = 1 << 20
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("explain needs METHOD and URL, or --request-id")
     settings = load(args.config)
     now = time.time() if args.at is None else args.at
-    request = written(args.method, args.url, args.header, _token(args))
+    request = written(args.method, args.url, args.header, shown_token(args))
     told = _explained(settings, request.head, Peer.of("127.0.0.1", secure=request.secure), now, args.keys)
     subject, lines = f"{args.method} {args.url}", _lines(settings)
     if args.json:
@@ -123,21 +122,6 @@ def _own(head: RequestHead, target: Target, principal: Principal | None) -> int:
         status: int = answer.value.status
         return status
     raise AssertionError("the session waits for nothing")
-
-
-def _token(args: argparse.Namespace) -> str | None:
-    if args.token_file is None:
-        token: str | None = args.token
-        return token
-    try:
-        if args.token_file == "-":
-            return sys.stdin.read(_MOST_TOKEN)
-        with Path(args.token_file).open(encoding="ascii") as file:
-            return file.read(_MOST_TOKEN)
-    except OSError as error:
-        raise CommandError(f"--token-file {args.token_file}: {error.strerror}; it must hold the token") from error
-    except UnicodeDecodeError:
-        raise CommandError(f"--token-file {args.token_file}: this is no token, which is plain ASCII") from None
 
 
 def _lines(settings: Settings) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""`couchgate explain --request-id`: how a request was decided, as the access log has it."""
+"""`couchgate explain --request-id`: how a request was decided, as the access log has it, or the running gate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 from couchgate.commands import CommandError
 from couchgate.commands.codes import CODES
+from couchgate.commands.refusals import refusals
+from couchgate.commands.request import shown_token
 from couchgate.settings import load
 
 REFUSED = 3
@@ -26,14 +28,17 @@ def run(args: argparse.Namespace) -> int:
     wanted: str = args.request_id
     if not _ID.fullmatch(wanted):
         raise CommandError("--request-id must be the id of a request, as X-Request-ID or the access log has it")
-    found = list(_found(wanted, _log(args)))
-    if not found:
-        raise CommandError(f"no request {wanted} is in the access log; it is written when the request is over")
+    if args.gate is not None:
+        found = refusals(args.gate, wanted, shown_token(args))
+    else:
+        found = list(_found(wanted, _log(args)))
+        if not found:
+            raise CommandError(f"no request {wanted} is in the access log; it is written when the request is over")
     if args.json:
         sys.stdout.write(json.dumps([{**each, "explained": _meaning(each)} for each in found], indent=2) + "\n")
     else:
         sys.stdout.write("\n\n".join(map(_page, found)) + "\n")
-    return REFUSED if found[-1].get("verdict") == "refused" else 0
+    return REFUSED if found[-1].get("verdict", "refused") == "refused" else 0
 
 
 def _log(args: argparse.Namespace) -> str:
@@ -72,8 +77,13 @@ def _matching(wanted: str, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _meaning(entry: dict[str, Any]) -> dict[str, str]:
-    meaning = CODES.get(str(entry.get("reason")))
+    meaning = CODES.get(_word(entry))
     return {} if meaning is None else {"means": meaning.means, "remedy": meaning.remedy}
+
+
+def _word(entry: dict[str, Any]) -> str:
+    """The stable word. The log calls it `reason`; the gate's page has it as `code`, beside the sentence."""
+    return str(entry.get("code", entry.get("reason")))
 
 
 def _page(entry: dict[str, Any]) -> str:
@@ -82,9 +92,8 @@ def _page(entry: dict[str, Any]) -> str:
     if explained.get("remedy"):
         told.append(("what to do", explained["remedy"]))
     lines = [f"{_plain(label):<{_WIDTH}}  {_plain(value)}" for label, value in told]
-    return "\n".join(
-        [*lines, "", f"{_plain(entry.get('status'))} {_plain(entry.get('verdict'))}: {_plain(entry.get('reason'))}"]
-    )
+    last = f"{_plain(entry.get('status'))} {_plain(entry.get('verdict', 'refused'))}: {_plain(_word(entry))}"
+    return "\n".join([*lines, "", last])
 
 
 def _plain(value: Any) -> str:

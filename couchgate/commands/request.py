@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +14,7 @@ from couchgate.commands import CommandError
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
+_MOST_TOKEN = 1 << 20
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -35,7 +39,7 @@ def written(method: str, url: str, fields: Sequence[str], token: str | None) -> 
     if not any(name.lower() == "host" for name, _ in pairs):
         pairs.insert(0, ("Host", host))
     if token is not None:
-        pairs.append(("Authorization", f"Bearer {_credential(token)}"))
+        pairs.append(("Authorization", f"Bearer {credential(token)}"))
     lines = [f"{method} {quote(target, safe=_VISIBLE)} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
     return Written("\r\n".join([*lines, "", ""]).encode(), secure)
 
@@ -58,9 +62,26 @@ def _pair(field: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _credential(token: str) -> str:
+def credential(token: str) -> str:
+    """The one word of `token`, without a "Bearer" before it. Raises CommandError."""
     token = token.strip()
     bare = token[7:].lstrip() if token[:7].lower() == "bearer " else token
     if not bare or not bare.isascii() or _UNFIT.search(bare) or " " in bare:
         raise CommandError("the token must be one word, as the issuer gave it; it is not shown here")
     return bare
+
+
+def shown_token(args: argparse.Namespace) -> str | None:
+    """The token of `--token` or `--token-file`, as it is written there. Raises CommandError."""
+    if args.token_file is None:
+        token: str | None = args.token
+        return token
+    try:
+        if args.token_file == "-":
+            return sys.stdin.read(_MOST_TOKEN)
+        with Path(args.token_file).open(encoding="ascii") as file:
+            return file.read(_MOST_TOKEN)
+    except OSError as error:
+        raise CommandError(f"--token-file {args.token_file}: {error.strerror}; it must hold the token") from error
+    except UnicodeDecodeError:
+        raise CommandError(f"--token-file {args.token_file}: this is no token, which is plain ASCII") from None

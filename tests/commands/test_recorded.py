@@ -1,10 +1,17 @@
 """`couchgate explain --request-id`: how a request was decided."""
 
+import http.server
 import io
 import json
 import sys
+import threading
+from urllib.parse import urlsplit
 
 import pytest
+
+from couchgate.endpoints import Question
+from couchgate.endpoints.refusals import RefusalsPage
+from couchgate.sight.refusals import Refusal
 
 ENTRY = {
     "time": "2026-11-21T04:00:00.000Z", "id": "5d1f-7", "principal": "alice", "peer": "192.0.2.7", "method": "PUT",
@@ -78,3 +85,74 @@ def test_what_is_not_found_is_one_sentence(folder, log):
     log(ENTRY)
     assert "no request 5d1f-8" in folder.refused("explain", "--request-id", "5d1f-8")
     assert "must be the id" in folder.refused("explain", "--request-id", "a b")
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """The gate's own page of refusals, for whoever brings a token."""
+
+    status = 200
+    other = None
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        status = self.status if self.headers["authorization"] == "Bearer a.b.c" else 401
+        page = RefusalsPage(lambda limit, *, id, principal: [REFUSAL] if id == REFUSAL.id else [])  # noqa: A006
+        body = self.other
+        if body is None:
+            try:
+                page(Question(b"GET", None, parts.query.encode())).send(None)
+            except StopIteration as answer:
+                body = answer.value.body
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+REFUSAL = Refusal(
+    1.0, "5d1f-7", "alice", "192.0.2.7", "PUT", "document", "write", "shared", 403, "policy", "Your token does not."
+)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Its URL, and the handler, to be changed."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", lambda name, value: monkeypatch.setattr(Page, name, value)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_running_gate_is_asked(folder, gate):
+    """With an administrator's token the gate tells what it remembers: the database and the sentence, too."""
+    url, _ = gate
+    status, out, _ = folder.run("explain", "--request-id", "5d1f-7", "--url", url, "--token", "a.b.c")
+    lines = out.splitlines()
+    assert (status, lines[-1]) == (3, "403 refused: policy")
+    assert {"database      shared", "reason        Your token does not."} <= set(lines)
+    assert "means         The rules do not allow this to this person." in lines
+
+
+def test_a_gate_that_does_not_tell_is_one_sentence(folder, gate):
+    """No token, no right, no page, no gate, no such request: each says what to do."""
+    url, change = gate
+    ask = ["explain", "--request-id", "5d1f-7", "--url"]
+    assert "token of an administrator" in folder.refused(*ask, url)
+    token = ["--token", "a.b.c"]
+    assert "does not remember" in folder.refused("explain", "--request-id", "x", "--url", url, *token)
+    change("status", 403)
+    assert "not an administrator's" in folder.refused(*ask, url, *token)
+    change("status", 500)
+    assert "no page of couchgate" in folder.refused(*ask, url, *token)
+    change("status", 200)
+    change("other", b"[]")
+    assert "is no gate" in folder.refused(*ask, url, *token)
+    assert "does not answer" in folder.refused(*ask, "http://127.0.0.1:1", *token)
+    assert "--url must be" in folder.refused(*ask, "gate.example.com", *token)
+    assert "--url must be" in folder.refused(*ask, "http://[", *token)
