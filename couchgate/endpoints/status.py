@@ -8,7 +8,7 @@ from twisted.internet import defer
 
 from couchgate.endpoints import Answer, Question, only_reading
 
-FRESH_SECONDS = 0.5  # how long a look at CouchDB counts; with its longest, 1.5, readiness is right within two seconds
+FRESH_SECONDS = 0.4  # how long a look at CouchDB counts; with its longest, 1.5, readiness is right within two seconds
 
 
 async def health(question: Question) -> Answer:

@@ -1,10 +1,16 @@
 """The pages under /_gate, asked for over the wire."""
 
 import json
+import threading
 
 import pytest
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
 
+from couchgate.endpoints import Question
+from couchgate.endpoints.status import Readiness
 from couchgate.testing import Minter
+from couchgate.upstream.probe import probe
 from tests.web.live import HELLO, ORIGIN, running_gate
 from tests.web.sockets import Upstream, eventually
 
@@ -137,3 +143,76 @@ def test_a_gate_without_keys_or_couchdb_says_both_and_recovers():
         asking.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         eventually(lambda: value(ask(gate, "GET", "/_gate/ready"))["missing"] == ["CouchDB cannot be reached."], 3)
     issuer.close()
+
+
+class Hanging:
+    """A pool that connects at once to a CouchDB that says nothing."""
+
+    def acquire(self, exchange, *, fresh):
+        exchange.upstream_connected(self)
+
+    def begin(self, exchange, method, data, *, complete, keep):
+        """Take the question."""
+
+    def abandon(self):
+        """Forget it."""
+
+
+def test_readiness_is_right_within_two_seconds_whatever_couchdb_does():
+    """Whenever one asks, the answer tells of a moment at most two seconds before it is given."""
+    clock = Clock()
+    known = []  # when CouchDB was found well
+
+    async def ask():
+        if not known:
+            known.append(clock.seconds())
+            return None
+        return await probe(Hanging(), "db", clock)
+
+    readiness = Readiness(tuple, ask, clock.seconds)
+
+    def asked():
+        given = []
+        ensureDeferred(readiness(Question(b"GET", None))).addCallback(lambda answer: given.append(answer.status))
+        return given
+
+    assert asked() == [200]
+    last_well, said_no = 0.0, None
+    for _ in range(40):
+        waiting = asked()
+        while not waiting:
+            clock.advance(0.125)
+        if waiting == [200]:
+            last_well = clock.seconds()
+        elif said_no is None:
+            said_no = clock.seconds()
+        clock.advance(0.125)
+    assert last_well <= 2.0
+    assert said_no <= 2.0
+
+
+def test_a_couchdb_that_dies_and_comes_back_is_seen(own_upstream):
+    """Ready; then it is gone and readiness names it; then it is there again and so is readiness."""
+    with running_gate(own_upstream) as gate:
+
+        def ready():
+            return ask(gate, "GET", "/_gate/ready")
+
+        client = gate.client("GET", "/_gate/ready", token=None)
+        own_upstream.exchange(HELLO)
+        assert client.message().status == 200
+        port = own_upstream.port
+        own_upstream.close()
+        eventually(lambda: ready().status == 503)
+        assert value(ready())["missing"] == ["CouchDB cannot be reached."]
+        again = Upstream(port=port)
+        answering = threading.Thread(target=serve, args=(again,))
+        answering.start()
+        eventually(lambda: ready().status == 200)
+        answering.join()
+        again.close()
+
+
+def serve(upstream):
+    """Answer one question as CouchDB would."""
+    upstream.exchange(HELLO)

@@ -219,8 +219,8 @@ class Client(Stream):
 class Upstream:
     """CouchDB's place: a listening socket. The test takes each connection and answers on it itself."""
 
-    def __init__(self, backlog=64):
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+    def __init__(self, backlog=64, port=0):
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=backlog)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._peers = []
