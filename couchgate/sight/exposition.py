@@ -89,7 +89,7 @@ class Present(NamedTuple):
     verdicts: int
     verifications: int
     keys: Iterable[Keys]
-    reloads: Reloads | None
+    reloads: Reloads
     digest: str
     version: str
     compiled: bool
@@ -123,8 +123,7 @@ class Exposition:
         yield from _tokens(present)
         yield from _keys(present)
         yield from _gate(present)
-        if present.reloads is not None:
-            yield from _reloads(present.reloads)
+        yield from _reloads(present.reloads)
 
 
 def _requests(listeners: Sequence[Listener]) -> Iterator[Metric]:
@@ -262,5 +261,7 @@ def _reloads(reloads: Reloads) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "couchgate_reload_failing", "1 if the last reload changed nothing.", value=reloads.problem is not None
     )
+    last = GaugeMetricFamily("couchgate_reload_timestamp_seconds", "When the last reload ended.", labels=())
     if reloads.last is not None:
-        yield GaugeMetricFamily("couchgate_reload_timestamp_seconds", "When the last reload ended.", value=reloads.last)
+        last.add_metric((), reloads.last)
+    yield last

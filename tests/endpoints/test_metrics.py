@@ -1,6 +1,7 @@
 """`/_gate/metrics` and the other pages for administrators: who may see them, and what a real gate counts."""
 
 import json
+import signal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -196,3 +197,22 @@ def test_keys_build_and_settings_are_told(gate):
     assert value(found, "couchgate_key_loads_total", **issuer) >= 1
     assert value(found, "couchgate_build_info", compiled="false") == 1
     assert value(found, "couchgate_settings_info") == 1
+
+
+def test_a_reload_is_counted_and_what_was_counted_stays(gate, upstream):
+    """A reload that changes nothing because it cannot is told; the numbers of requests go on."""
+    before = samples(gate)
+    settings = gate.directory / "couchgate.toml"
+    text = settings.read_text()
+    settings.write_text(text + "[nonsense]\n")
+    gate.process.send_signal(signal.SIGHUP)
+    found = eventually(lambda: value(now := samples(gate), "couchgate_reload_failing") and now)
+    assert value(found, "couchgate_reloads_total", result="failed") == 1
+    settings.write_text(text)
+    gate.process.send_signal(signal.SIGHUP)
+    found = eventually(lambda: value(now := samples(gate), "couchgate_reloads_total", result="ok") and now)
+    assert value(found, "couchgate_reload_failing") == 0
+    assert value(found, "couchgate_reload_timestamp_seconds") > 1.7e9
+    requests = "couchgate_requests_total"
+    assert value(found, requests) > value(before, requests)
+    upstream.settle()
