@@ -1,7 +1,7 @@
 """How syncs are inferred: each state as PouchDB acts on it, and a memory that stays bounded."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from couchgate.sight.syncs import KEPT, LIVE_SECONDS, MOST, REPLICATION, STATES, Syncs
@@ -170,6 +170,7 @@ def test_those_heard_of_longest_ago_are_forgotten_first(seen):
     assert ("alice", "d0") not in states
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
