@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
                 break
             time.sleep(PAUSE_SECONDS)
     finally:
-        if not taken:
-            mailbox.withdraw()
+        mailbox.withdraw(nonce)
     if outcome is None and taken:
         raise CommandError("the gate took the request and has not answered in time; its log says how the reload ended.")
     if outcome is None:

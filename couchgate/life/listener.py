@@ -67,12 +67,12 @@ class Listener:
 
     async def close(self) -> None:
         """Accept no more."""
-        acceptor, self._acceptor = self._acceptor, None
-        if acceptor is not None:
-            acceptor.stop()
         port, self.port = self.port, None
         if port is not None:
             await defer.maybeDeferred(port.stopListening)
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is not None:  # last: until then it takes who comes, and a port closes a turn of the loop later
+            acceptor.stop()
 
     async def leave(self, drain_seconds: float) -> None:
         """The settings no longer name it: serve who is there for a moment, and drain.

@@ -29,7 +29,7 @@ class Mailbox:
         name = "reload-" + sha256(os.fsencode(settings.resolve())).hexdigest()[:16]
         self._folder = folder
         self._name = name
-        self._request = folder / f"{name}.request"
+        self.request = folder / f"{name}.request"
 
     def _outcome(self, nonce: str) -> Path:
         return self._folder / f"{self._name}.{nonce}"
@@ -42,10 +42,10 @@ class Mailbox:
         Raises ValueError with one sentence for a request that is none; it is gone, too.
         """
         try:
-            if not stat.S_ISREG(os.lstat(self._request).st_mode):
+            if not stat.S_ISREG(os.lstat(self.request).st_mode):
                 return None
-            taken = self._request.with_suffix(f".{os.getpid()}")
-            os.replace(self._request, taken)  # noqa: PTH105  # beside lstat
+            taken = self.request.with_suffix(f".{os.getpid()}")
+            os.replace(self.request, taken)  # noqa: PTH105  # beside lstat
         except OSError:
             return None
         try:
@@ -54,7 +54,7 @@ class Mailbox:
             taken.unlink(missing_ok=True)
         nonce = data.decode("ascii", "replace")
         if not _NONCE.fullmatch(nonce):
-            raise ValueError(f"{self._request} was no request that couchgate reload writes; it was removed")
+            raise ValueError(f"{self.request} was no request that couchgate reload writes; it was removed")
         return nonce
 
     def answer(self, nonce: str, sentence: str, *, ok: bool) -> None:
@@ -79,12 +79,12 @@ class Mailbox:
     def put(self) -> str:
         """Ask for a reload; answers the nonce. Raises FileExistsError while another request waits, and OSError."""
         nonce = secrets.token_hex(16)
-        new = _write(self._request, nonce.encode())
+        new = _write(self.request, nonce.encode())
         try:
             if os.name == "posix":
-                os.link(new, self._request)
+                os.link(new, self.request)
             else:
-                os.rename(new, self._request)  # noqa: PTH104  # fails there as a link does here
+                os.rename(new, self.request)  # noqa: PTH104  # fails there as a link does here
         finally:
             new.unlink(missing_ok=True)
         return nonce
@@ -92,14 +92,15 @@ class Mailbox:
     def waits(self, nonce: str) -> bool:
         """Whether no gate has taken this request yet."""
         try:
-            return _read(self._request) == nonce.encode()
+            return _read(self.request) == nonce.encode()
         except OSError:
             return False
 
-    def withdraw(self) -> None:
-        """Take the request back."""
-        with suppress(OSError):
-            self._request.unlink()
+    def withdraw(self, nonce: str | None = None) -> None:
+        """Take this request back, if it still waits; or any, if no gate looks."""
+        if nonce is None or self.waits(nonce):
+            with suppress(OSError):
+                self.request.unlink()
 
     def outcome(self, nonce: str) -> tuple[bool, str] | None:
         """How the reload that `nonce` asked for has ended: whether well, and a sentence. None: not yet."""

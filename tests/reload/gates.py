@@ -32,7 +32,7 @@ def tcp(port):
 class ReloadedGate:
     """`twistd -n couchgate` in `folder`. `write` writes its settings; `port` is in every one of them."""
 
-    def __init__(self, folder, upstream_url, program=TWISTD, *flags, stdin=subprocess.DEVNULL, session=False, **first):
+    def __init__(self, folder, upstream_url, *, flags=(), stdin=subprocess.DEVNULL, session=False, **first):
         self.folder = Path(folder)
         self.path = self.folder / "couchgate.toml"
         self.upstream_url = upstream_url
@@ -41,17 +41,18 @@ class ReloadedGate:
         self.port = free_port()
         self.access_log = self.folder / "access.log"
         self.mailbox = Mailbox(self.folder / "state", self.path)
+        self.environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         self.write(**first)
         self._log = self.folder / "gate.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", program, "-n", "--pidfile=", "couchgate", *flags, "--config", self.path],
+                [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "couchgate", *flags, "--config", self.path],
                 cwd=self.folder,
                 stdin=stdin,
                 stdout=log,
                 stderr=log,
                 start_new_session=session,
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+                env=self.environment,
             )
         eventually(lambda: self.alive() and f"port={self.port})" in self.log(), 30)
 
@@ -63,6 +64,7 @@ class ReloadedGate:
         self,
         *,
         ports=(),
+        close_ports=(),
         mode="keepalive",
         upstream=None,
         rules=RULES,
@@ -73,11 +75,12 @@ class ReloadedGate:
         access="access.log",
         auth='auth = "none"',
     ):
-        """Write settings; `ports` are further listeners."""
-        listeners = [tcp(port) for port in (self.port, *ports)]
+        """Write settings; `ports` are further listeners, `close_ports` too, in mode close."""
+        modes = {**dict.fromkeys((self.port, *ports), mode), **dict.fromkeys(close_ports, "close")}
+        listeners = ", ".join(f"{{endpoint = '{tcp(port)}', mode = '{each}'}}" for port, each in modes.items())
         new = self.path.with_suffix(".new")
         new.write_text(
-            f"[gate]\nlisten = {json.dumps(listeners)}\nmode = {mode!r}\n"
+            f"[gate]\nlisteners = [{listeners}]\n"
             f"state_dir = 'state'\ndrain_seconds = 5\n{gate}\n"
             f"[upstream]\nurl = {upstream or self.upstream_url!r}\n{auth}\n"
             f"[[issuers]]\nissuer = 'https://id.example.com/'\naudiences = ['couchgate']\n"
@@ -93,12 +96,16 @@ class ReloadedGate:
         nonce = self.mailbox.put()
         return eventually(lambda: self.alive() and self.mailbox.outcome(nonce), 20)
 
-    def command(self, *arguments):
+    def command_line(self):
         """`couchgate reload` as a person runs it."""
+        return [sys.executable, "-c", COUCHGATE, "reload", "--config", self.path]
+
+    def command(self):
+        """Run it to its end."""
         return subprocess.run(
-            [sys.executable, "-c", COUCHGATE, "reload", "--config", self.path, *arguments],
+            self.command_line(),
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
