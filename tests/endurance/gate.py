@@ -85,7 +85,9 @@ class Gate:
         settings = self.directory / "couchgate.toml"
         (self.directory / "secret").write_text(SECRET)
         (self.directory / "secret").chmod(0o600)
-        settings.write_text(_SETTINGS.format(upstream=url, folder=self.directory, pem=self.directory / "server.pem"))
+        self._settings = settings
+        self._text = _SETTINGS.format(upstream=url, folder=self.directory, pem=self.directory / "server.pem")
+        settings.write_text(self._text)
         self._census = self.directory / "census.json"
         self._log = self.directory / "gate.log"
         prologue = f"from tests.endurance.census import install; install({str(self._census)!r}); "
@@ -118,6 +120,15 @@ class Gate:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, "the gate did not do it in time"
             time.sleep(0.02)
+
+    def reload(self):
+        """Change what it was told of browsers, which remakes its decisions, and have it read that."""
+        text = self._settings.read_text()
+        other = self._text + '\n[cors]\norigins = ["https://app.example.com"]\n'
+        beside = self._settings.with_suffix(".new")
+        beside.write_text(self._text if text != self._text else other)
+        beside.replace(self._settings)
+        self.process.send_signal(signal.SIGHUP)
 
     def census(self):
         """What it holds now."""

@@ -1,6 +1,6 @@
 """The soak: requests with cuts, stalls and crumbs on both sides, then plain ones; and nothing may have grown.
 
-    python -m tests.endurance.soak --requests 10000 --plain 100000 [--seed S]
+    python -m tests.endurance.soak --requests 10000 --plain 100000 [--seed S] [--reload SECONDS]
 
 Prints the seed, what came of the requests, and what the gate held before and after. Exits with 1 if anything was wrong.
 """
@@ -62,18 +62,28 @@ async def chaos(seed, first, requests, gate, tokens, couch):
     return number, outcomes
 
 
-async def _play(seed, requests, plains, directory):
+async def _reload(gate, every):
+    """Tell the gate to read its settings again, time after time."""
+    while every:
+        await asyncio.sleep(every)
+        gate.reload()
+
+
+async def _play(seed, requests, plains, every, directory):
     wrong = []
     couch = Couch({}, wrong)
     gate = Gate(directory, await couch.start())
     try:
         tokens = Tokens(gate.minter, Minter("ES256"))
         warm = int(requests * WARM)
+        reloading = asyncio.ensure_future(_reload(gate, every))
         first, _ = await chaos(seed, 0, warm, gate, tokens, couch)
         await plain(int(plains * WARM), gate, tokens)
         before = await asyncio.to_thread(gate.quiet_census, QUIET)
         _, outcomes = await chaos(seed, first, requests, gate, tokens, couch)
+        outcomes["reloads"] = gate.log().count("Reloaded ")
         outcomes["plain"] = await plain(plains, gate, tokens)
+        reloading.cancel()
         after = await asyncio.to_thread(gate.quiet_census, QUIET)
         if outcomes["lost"] > couch.spoiled:
             wrong.append(f"{outcomes['lost']} requests failed for no reason, {couch.spoiled} had one")
@@ -83,11 +93,11 @@ async def _play(seed, requests, plains, directory):
     return wrong, outcomes, before, after
 
 
-def soak(seed, requests, plains):
-    """Run it all; a Report."""
+def soak(seed, requests, plains, every=0.0):
+    """Run it all, with a reload `every` so many seconds, 0 for none; a Report."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        wrong, outcomes, before, after = asyncio.run(_play(seed, requests, plains, directory))
+        wrong, outcomes, before, after = asyncio.run(_play(seed, requests, plains, every, directory))
     return Report(wrong + grown(before, after), outcomes, before, after, time.monotonic() - began)
 
 
@@ -114,10 +124,11 @@ def main():
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--plain", type=int, default=100_000)
     parser.add_argument("--seed", default=str(random.randrange(10**9)))
+    parser.add_argument("--reload", type=float, default=0.0, metavar="SECONDS", help="tell the gate to reload so often")
     options = parser.parse_args()
     sys.stdout.write(f"seed {options.seed}\n")
     sys.stdout.flush()
-    report = soak(options.seed, options.requests, options.plain)
+    report = soak(options.seed, options.requests, options.plain, options.reload)
     more = Counter(report.after["types"])
     more.subtract(report.before["types"])
     lines = [json.dumps(report.outcomes)]
