@@ -157,6 +157,7 @@ class GateService(MultiService):
             present.limits,
             mode=settings.mode,
             first_byte_seconds=present.upstream.first_byte_seconds,
+            upstream_idle_seconds=present.upstream.idle_seconds,
             clock=self._reactor,
             wall=time.time,
             count=self.overview.tally(settings.endpoint).count,
@@ -252,6 +253,7 @@ class GateService(MultiService):
                 settings.limits,
                 mode=listener.settings.mode,
                 first_byte_seconds=settings.upstream.first_byte_seconds,
+                upstream_idle_seconds=settings.upstream.idle_seconds,
                 log=access.write,
                 admin=listener.settings.admin,
             )

@@ -90,7 +90,7 @@ class UpstreamConnection:
 
     def close_idle(self) -> None:
         """Close a connection that serves nobody."""
-        self.wire.close()
+        self._close()
 
     def refused(self, error: GateError) -> None:
         """CouchDB wants nothing of this connection, which was new and has brought no byte of an answer."""
@@ -138,7 +138,7 @@ class UpstreamConnection:
             self.resume()  # a connection left paused by this exchange would hang the next
             self._pool.release(self)
         else:
-            self.wire.close()
+            self._close()
 
     def _fail(self, error: GateError, *, stale: bool = False) -> None:
         exchange = self._exchange
@@ -162,11 +162,16 @@ class UpstreamConnection:
         else:
             self._hang_up()
 
+    def _close(self) -> None:
+        if self.wire.secure:
+            self._pool.leaving(self)  # the goodbye of TLS waits for an answer
+        self.wire.close()
+
     def _hang_up(self) -> None:
         if self.wire.blocked:
             self.wire.abort()  # what CouchDB does not take any more would hold a closing wire open for ever
         else:
-            self.wire.close()
+            self._close()
 
     def lost(self, *, clean: bool) -> None:
         """The connection is gone. TLS ends so, with `clean` for its own goodbye, where others half-close first."""

@@ -51,6 +51,7 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._pending: dict[UpstreamConnection, float] = {}  # when they began to be made
+        self._leaving: dict[UpstreamConnection, float] = {}  # since when they close
         self._tick = seconds()
         self._stopped = False
         self._reused = 0  # by connections that are closed
@@ -105,16 +106,21 @@ class UpstreamPool:
         if connection in self._idle:
             self._idle.remove(connection)
 
+    def leaving(self, connection: UpstreamConnection) -> None:
+        """This connection is being closed, which may take its time."""
+        self._leaving[connection] = self._tick
+
     def lost(self, connection: UpstreamConnection) -> None:
         """This connection is closed."""
         self.discard(connection)
+        self._leaving.pop(connection, None)
         self._pending.pop(connection, None)
         if connection in self._open:
             self._open.remove(connection)
             self._reused += _repeats(connection)
 
     def sweep(self) -> None:
-        """Close what has been idle or in the making for too long; to be called about once a second."""
+        """Close what has been idle, in the making or in closing for too long; to be called about once a second."""
         self._tick = now = self._seconds()
         for connection, since in list(self._pending.items()):
             if connection.wire.stands:
@@ -122,6 +128,9 @@ class UpstreamPool:
             elif since < now - self._connect_seconds:
                 connection.give_up()
         before = now - IDLE_SECONDS
+        for connection, since in list(self._leaving.items()):
+            if since < before:
+                connection.wire.abort()
         while self._idle and self._idle[0].idle_since < before:
             self._idle.pop(0).close_idle()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from twisted.python.failure import Failure
 
-from couchgate.core.errors import BodyTooLarge, GateError, RequestTimeout, Unavailable
+from couchgate.core.errors import BodyTooLarge, GateError, GatewayTimeout, RequestTimeout, Unavailable
 from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, RequestHead
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.web.intake import Intake
@@ -234,12 +234,15 @@ class GateChannel(Intake):
 
     def sweep(self, now: float) -> None:
         """End waits that take too long; called about twice a second with the site's coarse clock."""
+        request, limits = self._request, self.site.limits
+        if request is not None and request.status and request.sent != request.seen:
+            request.seen = request.sent
+            self._since = now
         waited = now - self._since
-        limits = self.site.limits
         if self._discarded >= 0:
             if waited > DISCARD_SECONDS:
                 self._end()
-        elif self._request is None:
+        elif request is None:
             if self._buffer and not self.wire.blocked:
                 if waited > limits.head_seconds:
                     self._buffer = b""
@@ -250,12 +253,22 @@ class GateChannel(Intake):
             if waited > limits.idle_seconds:
                 self.abort()
         elif self._reading_body and not self._paused and waited > limits.idle_seconds:
-            sink = self._request.sink
+            sink = request.sink
             self._reading_body = False
             if sink is not None:
                 sink.body_failed(RequestTimeout("The body of the request did not come in time."))
-        elif not self._request.status and waited > self.site.first_byte_seconds:
-            # All of the body is here, or CouchDB does not take it.
-            sink = self._request.sink
-            if sink is not None and (self.body_complete or self._paused):
-                sink.time_out()
+        elif request.sink is not None and (error := self._overdue(request, waited)) is not None:
+            request.sink.time_out(error)
+
+    def _overdue(self, request: ClientRequest, waited: float) -> GatewayTimeout | None:
+        """What CouchDB has not done in time, now that the client has nothing to do but to wait."""
+        site = self.site
+        if request.status:
+            if waited > site.upstream_idle_seconds:
+                return GatewayTimeout("CouchDB stopped in the middle of its answer.", code="upstream_stalled")
+        elif self.body_complete:
+            if waited > site.first_byte_seconds:
+                return GatewayTimeout("CouchDB took the request and did not answer in time.")
+        elif self._paused and waited > site.upstream_idle_seconds:
+            return GatewayTimeout("CouchDB does not take the body of the request.", code="upstream_stalled")
+        return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.internet import defer
 
 from couchgate.core.body import BodyJudge, check_encoding
-from couchgate.core.errors import GateError, GatewayTimeout, TooManyRequests
+from couchgate.core.errors import GateError, TooManyRequests
 from couchgate.core.gate import Forward
 from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
@@ -246,12 +246,12 @@ class Relay:
         """The client has left: CouchDB need not go on."""
         self._end_upstream()
 
-    def time_out(self) -> None:
-        """CouchDB has not begun to answer in time. A feed waits on: without news CouchDB sends not even a head."""
-        if self._follower is not None:
+    def time_out(self, error: GateError) -> None:
+        """CouchDB stands still. A feed may, once asked for: without news CouchDB sends not even a head."""
+        if self._follower is not None and self._complete:
             return
         self._end_upstream()
-        self._request.refuse(GatewayTimeout("CouchDB took the request and did not answer in time."))
+        self._request.refuse(error)
 
     # -- the end
 

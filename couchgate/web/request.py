@@ -53,8 +53,8 @@ class BodySink(Protocol):
     def client_drained(self) -> None:
         """The client takes data again."""
 
-    def time_out(self) -> None:
-        """There is no answer yet, and nothing more to wait for from the client."""
+    def time_out(self, error: GateError) -> None:
+        """What answers stands still for too long, and it is not the client's doing; `error` says how."""
 
 
 class ClientRequest:
@@ -71,6 +71,7 @@ class ClientRequest:
     principal = ""
     received = 0
     sent = 0
+    seen = -1  # what `sent` was when the channel last looked
     upstream_seconds = -1.0
     _chunked = False
 

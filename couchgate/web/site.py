@@ -50,8 +50,9 @@ class Feed(Protocol):
 class GateSite(protocol.Factory):
     """The listener's factory. `mode` is "keepalive" or "close"; `wall` gives seconds since the epoch.
 
-    `first_byte_seconds`: how long an answer may take to begin once CouchDB has the request. `count` is told of each
-    request that is over, and so is `log`, if there is one. `admin`: pages for administrators need no token here.
+    `first_byte_seconds`: how long an answer may take to begin once CouchDB has the request; `upstream_idle_seconds`:
+    how long CouchDB may then stand still, or take nothing of a request. `count` is told of each request that is over,
+    and so is `log`, if there is one. `admin`: pages for administrators need no token here.
     """
 
     noisy = False
@@ -64,6 +65,7 @@ class GateSite(protocol.Factory):
         *,
         mode: str,
         first_byte_seconds: float,
+        upstream_idle_seconds: float,
         clock: IReactorTime,
         wall: Callable[[], float],
         count: Callable[[ClientRequest], None],
@@ -71,7 +73,15 @@ class GateSite(protocol.Factory):
         admin: bool = False,
     ) -> None:
         self._channels: set[GateChannel] = set()
-        self.obey(gate, limits, mode=mode, first_byte_seconds=first_byte_seconds, log=log, admin=admin)
+        self.obey(
+            gate,
+            limits,
+            mode=mode,
+            first_byte_seconds=first_byte_seconds,
+            upstream_idle_seconds=upstream_idle_seconds,
+            log=log,
+            admin=admin,
+        )
         self.root = root
         self.wall = wall
         self.tick = clock.seconds()
@@ -93,6 +103,7 @@ class GateSite(protocol.Factory):
         *,
         mode: str,
         first_byte_seconds: float,
+        upstream_idle_seconds: float,
         log: Callable[[ClientRequest], None] | None,
         admin: bool,
     ) -> None:
@@ -101,6 +112,7 @@ class GateSite(protocol.Factory):
         self.limits = limits
         self.keepalive = mode == "keepalive"
         self.first_byte_seconds = first_byte_seconds + SWEEP_SECONDS  # `tick` is so old at most: never too early
+        self.upstream_idle_seconds = upstream_idle_seconds + SWEEP_SECONDS
         self.log = log
         self.admin = admin
         if not self.keepalive:

@@ -156,7 +156,7 @@ class StockChannel:
         """The client takes data again."""
         self._producing.resume()
 
-    def time_out(self) -> None:
+    def time_out(self, error: GateError) -> None:
         """A Resource answers when it will, as under Twisted's own server."""
 
     def client_gone(self) -> None:

@@ -235,3 +235,14 @@ def test_a_client_that_leaves_during_the_handshake_ends_it(authority):
         client.reset()
         assert peer.ending(3)[0] in {"fin", "reset"}
     upstream.close()
+
+
+def test_a_goodbye_that_is_not_answered_is_not_waited_for(authority):
+    """CouchDB never answers the end of TLS: the gate lets go of the connection all the same."""
+    upstream = SecureUpstream(authority.server("localhost"))
+    with running_gate(upstream, more_upstream=f'ca_file = "{authority.path}"') as gate:
+        client = gate.client("GET", "/db/doc", mode="close")
+        peer, _ = upstream.exchange(HELLO)
+        assert client.answer().status == 200
+        eventually(peer.gone, 9)
+    upstream.close()
