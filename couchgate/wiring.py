@@ -31,6 +31,7 @@ from couchgate.facts.sources import key_source
 from couchgate.interfaces import IKeySource
 from couchgate.settings import IssuerSettings, Settings, TlsSettings, UpstreamSettings
 from couchgate.upstream.connectors import EndpointConnector, SocketConnector, UnixConnector
+from couchgate.upstream.names import NameEndpoint
 from couchgate.upstream.pool import Connector
 from couchgate.upstream.secure import Verify, name_check
 from couchgate.wire.lane import Lane
@@ -113,7 +114,7 @@ def endpoint_of(reactor: Any, upstream: UpstreamSettings) -> IStreamClientEndpoi
     if upstream.socket is not None:
         endpoint = endpoints.UNIXClientEndpoint(reactor, upstream.socket)
     else:
-        endpoint = endpoints.HostnameEndpoint(reactor, upstream.host, upstream.port)
+        endpoint = NameEndpoint(reactor, upstream.host, upstream.port)
     if upstream.tls is not None:
         endpoint = endpoints.wrapClientTLS(tls_of(upstream.tls), endpoint)
     return endpoint  # type: ignore[no-any-return]  # Twisted's endpoints are untyped

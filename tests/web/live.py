@@ -24,12 +24,12 @@ ACTIVATED = (
 ORIGIN = b"https://app.example.com"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
 HELLO = OK + b'{"ok":true}'
-_LISTENS = re.compile(r"couchgate listens on IPv4Address\(type='TCP', host='127.0.0.1', port=(\d+)\) \((\w+)\)")
+_LISTENS = re.compile(r"couchgate listens on \w+\(.*?(?:port=(\d+)|b?'(/.*?)')\) \((\w+)\)")
 _SETTINGS = """
 [gate]
 listeners = [
     {{ endpoint = "{endpoint}", mode = "keepalive", admin = {admin} }},
-    {{ endpoint = "tcp:0:interface=127.0.0.1:backlog=201", mode = "close" }},
+    {{ endpoint = "{close_endpoint}", mode = "close" }},
 ]
 drain_seconds = {drain_seconds}
 
@@ -70,11 +70,11 @@ access = "{access}"
 
 
 class LiveGate:
-    """A running gate. `port` serves in mode keepalive, `close_port` in mode close.
+    """A running gate. `port` serves in mode keepalive, `close_port` in mode close; a path, if it is a Unix socket.
 
-    `admin`: the first of them is for administrators; `role` is theirs.
-    `listener` is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate,
-    `prologue` is Python that comes before it.
+    `endpoints` are the two listeners; with `admin` the first is for administrators, whose role is `role`. `listener`
+    is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate, `prologue` is
+    Python that comes before it.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class LiveGate:
         more_upstream="",
         more_log="",
         listener=None,
+        endpoints=("tcp:0:interface=127.0.0.1", "tcp:0:interface=127.0.0.1:backlog=201"),
         command=(),
         prologue="",
         env=None,
@@ -114,7 +115,8 @@ class LiveGate:
                 role=role,
                 more_upstream=more_upstream,
                 more_log=more_log,
-                endpoint="tcp:0:interface=127.0.0.1" if listener is None else "systemd:domain=INET:index=0",
+                endpoint=endpoints[0] if listener is None else "systemd:domain=INET:index=0",
+                close_endpoint=endpoints[1],
             )
         )
         self._log = self.directory / "gate.log"
@@ -132,7 +134,7 @@ class LiveGate:
 
         def listening():
             assert self.process.poll() is None, self.log()
-            ports = {mode: int(port) for port, mode in _LISTENS.findall(self.log())}
+            ports = {mode: int(port) if port else path for port, path, mode in _LISTENS.findall(self.log())}
             return ports if len(ports) == 2 else None
 
         ports = eventually(listening, 30)
