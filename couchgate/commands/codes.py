@@ -177,6 +177,10 @@ CODES: dict[str, Meaning] = {
         "CouchDB took the request and did not answer within [upstream] first_byte_seconds.",
         "Views being built take long: raise it, or build them beforehand.",
     ),
+    "upstream_stalled": Meaning(
+        "CouchDB stood still for [upstream] idle_seconds: in the middle of its answer, or of the request's body.",
+        "See what CouchDB was doing; raise it if an answer may be silent for so long.",
+    ),
     "internal": Meaning(
         "The gate itself failed; nothing was forwarded.", "Its log has the traceback. Please report it."
     ),

