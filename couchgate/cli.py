@@ -162,6 +162,7 @@ def _kind() -> str:
 def _check(args: argparse.Namespace) -> int:
     settings = load(args.config)
     _check_endpoints(settings)
+    _check_checkers(settings)
     for warning in settings.warnings:
         sys.stderr.write(f"couchgate: warning: {warning}\n")
     upstream = settings.upstream
@@ -188,6 +189,16 @@ def _check_endpoints(settings: Settings) -> None:
                 f"{settings.path}: gate.listen or gate.listeners names the endpoint {listener.endpoint!a}, "
                 f"which Twisted cannot use: {str(error) or type(error).__name__}"
             ) from error
+
+
+def _check_checkers(settings: Settings) -> None:
+    """What only Twisted knows about checkers of passwords: which kinds are installed, and what they take."""
+    if settings.auth.checkers:
+        from twisted.internet.task import Clock  # noqa: PLC0415 - `token` runs without Twisted
+
+        from couchgate.wiring import people_of  # noqa: PLC0415
+
+        people_of(settings, Clock())
 
 
 def _token(args: argparse.Namespace) -> int:

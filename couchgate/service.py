@@ -60,7 +60,7 @@ class GateService(MultiService):
         self._pool_sweep.clock = reactor
         self.readiness = Readiness(self._missing_keys, self._ask_couchdb, reactor.seconds)
         self._access: OpenLog | None = None
-        self._door = Door(self.setup.gate, self.keyring, self.keyring.refresh)
+        self._door = Door(self.setup.gate, self.keyring, self.keyring.refresh, self.setup.people.ask)
         self._proxy = ReverseProxyResource(self._door, self.setup.pool)
         self.overview = Overview(self, time.time)
         self.root = tree_of(self._proxy, self._door, self.readiness, self.overview, lambda: self.settings.admin)
@@ -240,7 +240,7 @@ class GateService(MultiService):
         old, self.setup = self.setup, setup
         old_access, self._access = self._access, access
         settings = setup.settings
-        self._door.obey(setup.gate, setup.keyring, setup.keyring.refresh)
+        self._door.obey(setup.gate, setup.keyring, setup.keyring.refresh, setup.people.ask)
         self._proxy.pool = setup.pool
         wanted = {each.endpoint: each for each in settings.gate.listeners}
         gone = [listener for listener in self.listeners if listener.settings.endpoint not in wanted]
@@ -257,11 +257,15 @@ class GateService(MultiService):
                 log=access.write,
                 admin=listener.settings.admin,
             )
-            site.decide_feeds_again(setup.keyring, elsewhere=old.pool is not setup.pool)
+            site.decide_feeds_again(
+                setup.keyring, elsewhere=old.pool is not setup.pool, same_people=old.people is setup.people
+            )
         if old.gate is not setup.gate:
             old.gate.forget()
         if old.keyring is not setup.keyring:
             old.keyring.stopService()
+        if old.people is not setup.people:
+            old.people.stop()
         if old.pool is not setup.pool:
             old.pool.stop()
             self._retired.add(old.pool)
@@ -300,6 +304,7 @@ class GateService(MultiService):
             listener.hurry()
         drains = [listener.site.drain(self._drain_seconds) for listener in self.listeners]
         await defer.gatherResults([*drains, *self._leaving.values()])
+        self.setup.people.stop()
         for pool in (self.pool, *self._retired):
             pool.stop()
         if self._pool_sweep.running:

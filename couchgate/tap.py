@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.cred import strcred
+from twisted.cred.credentials import IUsernamePassword
 from twisted.python import usage
 
 from couchgate.checkers import IToken
@@ -16,7 +17,7 @@ from couchgate.settings import Settings, SettingsError, load
 class Options(usage.Options, strcred.AuthOptionMixin):
     """The command line of `twistd couchgate`; a flag overrides the same key of the settings file."""
 
-    synopsis = "[--config FILE] [--auth jwt:FILE] [--listen ENDPOINT] [--upstream URL] [--mode MODE]"
+    synopsis = "[--config FILE] [--auth KIND:ARGUMENT] [--listen ENDPOINT] [--upstream URL] [--mode MODE]"
     longdesc = "An authenticating reverse proxy in front of Apache CouchDB. Try 'couchgate demo' first."
     optParameters = [  # noqa: RUF012  # Twisted's convention
         ["config", "c", "couchgate.toml", "The settings file (TOML)."],
@@ -25,25 +26,25 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         ["upstream", "u", None, "CouchDB's URL, instead of [upstream] url."],
         ["access-log", None, None, "stdout, off or a path, instead of [log] access."],
     ]
-    supportedInterfaces = (IToken,)
+    supportedInterfaces = (IToken, IUsernamePassword)
 
     def __init__(self) -> None:
         super().__init__()
         self._issuer_files: list[Path] = []
+        self._checkers: list[str] = []
         self._folder = Path.cwd()  # twistd may change to another later
 
     def opt_auth(self, description: str) -> None:
-        """Accept tokens of one more issuer: jwt:FILE (--help-auth-type jwt explains FILE). May be given often."""
-        # Not by a checker: the gate judges tokens itself, by the rules and keys that a checker of FILE would have.
-        kind, _, file = description.partition(":")
+        """Let in more people: jwt:FILE (tokens of one more issuer), file:PATH (names and passwords) or another."""
+        kind, _, argument = description.partition(":")
         if kind != "jwt":
-            raise SystemExit(
-                f"couchgate: --auth {kind!a} cannot be used yet: other checkers than jwt come with a later release; "
-                "write --auth jwt:FILE"
-            )
-        if not file:
+            file = kind == "file" and argument
+            self._checkers.append(f"file:{self._folder / argument}" if file else description)
+            return
+        # Not by a checker: the gate judges tokens itself, by the rules and keys that a checker of FILE would have.
+        if not argument:
             raise SystemExit("couchgate: --auth jwt needs a file, as in --auth jwt:issuer.toml")
-        self._issuer_files.append(Path(file))
+        self._issuer_files.append(Path(argument))
 
     def postOptions(self) -> None:
         """Read the settings. Wrong ones end the program with one sentence (SystemExit)."""
@@ -59,14 +60,17 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def _load(self, folder: Path) -> Settings:
         flags = {"listen": "gate.listen", "mode": "gate.mode", "upstream": "upstream.url", "access-log": "log.access"}
         overrides = {key: str(self[flag]) for flag, key in flags.items() if self[flag] is not None}
-        return load(folder / self["config"], overrides, [folder / file for file in self._issuer_files])
+        return load(folder / self["config"], overrides, [folder / file for file in self._issuer_files], self._checkers)
 
 
 def makeService(options: Options) -> IService:
-    """The gate as a Twisted service."""
+    """The gate as a Twisted service. A checker that Twisted does not have ends the program (SystemExit)."""
     from twisted.internet import reactor  # noqa: PLC0415, TID251  # here and nowhere else: --reactor was obeyed by now
 
     from couchgate.service import GateService  # noqa: PLC0415  # after the reactor is chosen
 
-    service: Any = GateService(options.settings, reactor, options.reload)
+    try:
+        service: Any = GateService(options.settings, reactor, options.reload)
+    except SettingsError as error:
+        raise SystemExit(f"couchgate: {error}") from None
     return service  # type: ignore[no-any-return]  # zope's interface

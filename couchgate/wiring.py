@@ -17,6 +17,7 @@ from twisted.internet.ssl import (
 )
 
 from couchgate.core.cors import Cors
+from couchgate.core.credential import BasicRules
 from couchgate.core.gate import Gate
 from couchgate.core.identity import (
     BasicIntroduction,
@@ -27,9 +28,11 @@ from couchgate.core.identity import (
 )
 from couchgate.core.policy import Policy
 from couchgate.facts.keyring import KeyRing
+from couchgate.facts.people import People
 from couchgate.facts.sources import key_source
 from couchgate.interfaces import IKeySource
-from couchgate.settings import IssuerSettings, Settings, TlsSettings, UpstreamSettings
+from couchgate.portal import portal_of
+from couchgate.settings import IssuerSettings, Settings, SettingsError, TlsSettings, UpstreamSettings
 from couchgate.upstream.connectors import EndpointConnector, SocketConnector, UnixConnector
 from couchgate.upstream.names import NameEndpoint
 from couchgate.upstream.pool import Connector
@@ -50,6 +53,7 @@ def introduction_of(upstream: UpstreamSettings) -> Introduction:
 
 def gate_of(settings: Settings) -> Gate:
     """The deciding core that these settings describe."""
+    auth = settings.auth
     return Gate(
         rules=[issuer.rules for issuer in settings.issuers],
         policy=Policy(settings.rules),
@@ -58,6 +62,7 @@ def gate_of(settings: Settings) -> Gate:
         introduction=introduction_of(settings.upstream),
         authority=settings.upstream.authority,
         traces=settings.trace,
+        basic=BasicRules(bool(auth.checkers), auth.token_as_password, auth.feed_seconds),
     )
 
 
@@ -86,6 +91,23 @@ def _source_settings(issuer: IssuerSettings) -> tuple[object, ...]:
     """Everything that a key source is made of: all but how tokens are judged."""
     others = (getattr(issuer, field.name) for field in fields(issuer) if field.name != "rules")
     return issuer.rules.issuer, issuer.rules.algorithms, *others
+
+
+def people_of(settings: Settings, reactor: Any) -> People:
+    """Who asks the checkers of `[auth]`. Raises SettingsError for one that Twisted does not have."""
+    portals = {}
+    for checker in settings.auth.checkers:
+        try:
+            portals[checker.issuer] = portal_of(
+                checker.kind,
+                checker.argument,
+                issuer=checker.issuer,
+                name_prefix=checker.name_prefix,
+                reserved_prefixes=checker.reserved_prefixes,
+            )
+        except ValueError as error:
+            raise SettingsError(f"{settings.path}: auth.checkers or --auth: one checker {error}") from None
+    return People(portals, reactor)
 
 
 def tls_of(tls: TlsSettings) -> Any:

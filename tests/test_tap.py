@@ -1,5 +1,6 @@
 """`twistd couchgate`, as an operator starts it: its options, its help, and how it refuses."""
 
+import base64
 import http.client
 import json
 import os
@@ -160,6 +161,10 @@ def get(port, path="/db/doc", **headers):
         return answer.status, json.loads(answer.read())
 
 
+def password(name, word):
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{word}".encode()).decode()}
+
+
 def bearer(**claims):
     return {"Authorization": f"Bearer {MINTER.token(**claims)}"}
 
@@ -190,14 +195,13 @@ def test_the_help_names_every_flag(tmp_path):
 
 
 def test_help_auth_lists_only_what_the_gate_can_use(tmp_path):
-    """Of all checkers that Twisted knows, jwt is the one."""
+    """Of all checkers that Twisted knows, those for tokens and for names and passwords."""
     done = run("--help-auth", folder=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.endswith(
-        "  AuthType\tArgString format\n"
-        "  ========\t================\n"
-        "  jwt\tPATH: a TOML file with one [[issuers]] table\n\n"
-    )
+    assert "  jwt\tPATH: a TOML file with one [[issuers]] table\n" in done.stdout
+    kinds = {line.strip().partition("\t")[0] for line in done.stdout.partition("=\n")[2].splitlines()} - {""}
+    assert {"jwt", "file", "memory"} <= kinds
+    assert not {"anonymous", "sshkey"} & kinds
 
 
 def test_help_auth_type_jwt_explains_the_file(tmp_path):
@@ -210,8 +214,31 @@ def test_help_auth_type_jwt_explains_the_file(tmp_path):
 
 
 def test_help_auth_type_of_another_checker_says_that_it_is_not_supported(tmp_path):
-    """Twisted's own checkers are explained with the warning."""
-    assert "not supported by this application" in run("--help-auth-type", "file", folder=tmp_path).stdout
+    """Those that take no name and password are explained with the warning."""
+    assert "not supported by this application" in run("--help-auth-type", "anonymous", folder=tmp_path).stdout
+    assert "not supported by this application" not in run("--help-auth-type", "file", folder=tmp_path).stdout
+
+
+def test_auth_lets_people_in_by_name_and_password(folder):
+    """Twisted's file and memory checkers serve beside tokens, each for what a rule opens to its issuer."""
+    settings = folder / "couchgate.toml"
+    settings.write_text(
+        settings.read_text().replace('["https://id.example.com/"]', '["https://id.example.com/", "auth:file"]')
+        + '[[rules]]\nissuers = ["auth:memory"]\ndatabases = ["other"]\nallow = ["read"]\n'
+    )
+    (folder / "passwd").write_text("alice:wonder\n")
+    (folder / "passwd").chmod(0o600)
+    flags = ("--auth", "jwt:issuer.toml", "--auth", "file:passwd", "--auth", "memory:alice:land")
+    with running(folder, *flags) as (port, log):
+        assert get(port, **bearer()) == (200, {"ok": True})
+        assert get(port, **password("alice", "wonder")) == (200, {"ok": True})
+        assert get(port, **password("alice", "land"))[0] == 403
+        assert get(port, "/other", **password("alice", "land")) == (200, {"ok": True})
+        assert get(port, **password("alice", "x"))[0] == 401
+        names = [get(port, "/_session", **password("alice", word))[1] for word in ("wonder", "land")]
+        assert [each["userCtx"]["name"] for each in names] == ["auth:file:alice", "auth:memory:alice"]
+    assert "keeps passwords where others may see them" in log()
+    assert "wonder" not in log()
 
 
 # --auth
@@ -272,18 +299,21 @@ def test_an_issuer_that_does_not_fit_is_one_sentence(folder, text, said):
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
-        ("file:passwords", "come with a later release"),
-        ("memory:a:b", "come with a later release"),
-        ("unix", "come with a later release"),
-        ("nonsense\u00e9\n", "come with a later release"),
+        ("file:passwords", "--auth: checker names"),
+        ("file", "--auth: checker must be a kind and its argument"),
+        ("memory:a", 'one checker has an argument that "memory" cannot use'),
+        ("unix", "--auth: checker must be a kind and its argument"),
+        ("nonsense:x", 'one checker has the kind "nonsense", which is not installed'),
+        ("anonymous:x", 'one checker has the kind "anonymous", which takes no name and password'),
+        ("nonsense\u00e9\n", "--auth: checker must be a text without control characters"),
         ("jwt", "needs a file"),
         ("jwt:", "needs a file"),
         ("jwt:gone.toml", "gone.toml: the settings file is one which does not exist"),
     ],
 )
-def test_another_checker_is_one_sentence(folder, argument, said):
-    """A checker that the gate cannot use yet, and a file that is not there, are refused with what would be right."""
-    assert said in refused("--auth", argument, folder=folder)
+def test_a_checker_that_cannot_be_used_is_one_sentence(folder, argument, said):
+    """A kind that there is not, an argument that is none, and a missing file are refused with what would be right."""
+    assert said in refused("--auth", "jwt:issuer.toml", "--auth", argument, folder=folder)
 
 
 def test_no_issuer_at_all_is_one_sentence(folder):

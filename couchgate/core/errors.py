@@ -39,8 +39,12 @@ class BadRequest(GateError):
     default_code = "bad_request"
 
 
+# Where a token was not what was wrong: RFC 6750 3.1 wants no error code then.
+_BARE = frozenset(("token_missing", "basic_malformed", "password_wrong", "password_name"))
+
+
 class Unauthorized(GateError):
-    """401 (RFC 6750): no token, or one that is not valid. Always carries `WWW-Authenticate: Bearer`, never `Basic`."""
+    """401 (RFC 6750): no valid credential. Always carries `WWW-Authenticate: Bearer`, never `Basic`."""
 
     status = 401
     error = "unauthorized"
@@ -48,8 +52,7 @@ class Unauthorized(GateError):
 
     def __init__(self, reason: str, *, code: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         if not headers:
-            missing = code == "token_missing"
-            headers = ((b"WWW-Authenticate", b"Bearer" if missing else b'Bearer error="invalid_token"'),)
+            headers = ((b"WWW-Authenticate", b"Bearer" if code in _BARE else b'Bearer error="invalid_token"'),)
         super().__init__(reason, code=code, headers=headers)
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from couchgate.core import credential, rewrite, trace
 from couchgate.core.cors import Cors
+from couchgate.core.credential import NO_BASIC, BasicCredential, BasicRules
 from couchgate.core.errors import BadRequest, Forbidden, GateError, Misdirected, Unauthorized
 from couchgate.core.feed import FeedFollower
 from couchgate.core.identity import Introduction
@@ -55,7 +56,7 @@ class Screen(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """A person whose token is valid until `expires` (seconds since the epoch)."""
+    """A person whose token is valid, or whose feeds may live, until `expires` (seconds since the epoch)."""
 
     principal: Principal
     expires: float
@@ -66,6 +67,12 @@ class NeedKeys(NamedTuple):
 
     rules_id: str
     kid: str | None
+
+
+class NeedPrincipal(NamedTuple):
+    """Ask the checkers once whose name and password this is, and ask again with that `person`."""
+
+    credential: BasicCredential
 
 
 class Forward(NamedTuple):
@@ -86,7 +93,7 @@ class Forward(NamedTuple):
 class _Prepared:
     """What a gate derives from header fields alone."""
 
-    __slots__ = ("copy_to", "gate", "host", "lines", "screen", "token", "token_key", "trace", "upgrade")
+    __slots__ = ("basic", "copy_to", "gate", "host", "lines", "screen", "token", "token_key", "trace", "upgrade")
 
     def __init__(self) -> None:
         self.gate: Gate | None = None
@@ -94,6 +101,7 @@ class _Prepared:
         self.screen = Screen(b"", preflight=False, close=False)
         self.token: bytes | GateError | None = None
         self.token_key = b""
+        self.basic: BasicCredential | None = None
         self.lines = b""
         self.copy_to: tuple[bytes, ...] = ()
         self.trace = b""
@@ -113,6 +121,7 @@ class Gate:
         introduction: Introduction,
         authority: str,
         traces: bool = True,
+        basic: BasicRules = NO_BASIC,
     ) -> None:
         self.traces = traces
         self._rules = tuple(rules)
@@ -122,6 +131,7 @@ class Gate:
         self._hosts_seen: set[bytes] = set()
         self._cors_lines = {origin: rewrite.lines_of(cors.answer(origin)) for origin in (None, *cors.origins)}
         self._introduction = introduction
+        self._basic = basic
         self._host_line = b"\r\nHost: %b" % authority.encode("ascii")
         self.verified = 0  # tokens that were looked at because no verdict was remembered
         self._verdicts: tuple[Mapping[str, KeySet] | None, Memo[bytes, Admission]] = (None, Memo(VERDICTS_KEPT))
@@ -175,12 +185,14 @@ class Gate:
             prepared = self._prepare(fields)
         return prepared.screen.lines
 
-    def admit(self, head: RequestHead, facts: Facts, now: float, *, asked: bool = False) -> Admission | NeedKeys:
-        """Whose token this is. Raises Unauthorized, or BadRequest for two credentials."""
+    def admit(
+        self, head: RequestHead, facts: Facts, now: float, *, asked: bool = False, person: Principal | None = None
+    ) -> Admission | NeedKeys | NeedPrincipal:
+        """Whose credential this is. Raises Unauthorized, or BadRequest for two of them."""
         prepared: _Prepared | None = head.fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(head.fields)
-        return self._admit(prepared, facts, now, asked=asked)
+        return self._admit(prepared, facts, now, asked=asked, person=person)
 
     def decide(
         self,
@@ -192,18 +204,20 @@ class Gate:
         *,
         asked: bool = False,
         request_id: bytes = b"",
-    ) -> Forward | NeedKeys:
+        person: Principal | None = None,
+    ) -> Forward | NeedKeys | NeedPrincipal:
         """Whether this request may go to CouchDB, and how. Raises GateError.
 
         `target` is what `classify` made of the head, `now` seconds since the epoch. `request_id`, unless empty, is what
-        `trace` gave or 32 hex digits of the face's own: CouchDB is told.
+        `trace` gave or 32 hex digits of the face's own: CouchDB is told. `person` is what the checkers said to a
+        `NeedPrincipal` of this request.
         """
         fields = head.fields
         prepared: _Prepared | None = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
-        admission = self._admit(prepared, facts, now, asked=asked)
-        if isinstance(admission, NeedKeys):
+        admission = self._admit(prepared, facts, now, asked=asked, person=person)
+        if not isinstance(admission, Admission):
             return admission
         principal = admission.principal
         self._policy.check(principal, target)
@@ -234,10 +248,12 @@ class Gate:
             FeedFollower.of(head.target) if target.feed else None,
         )
 
-    def _admit(self, prepared: _Prepared, facts: Facts, now: float, *, asked: bool) -> Admission | NeedKeys:
+    def _admit(
+        self, prepared: _Prepared, facts: Facts, now: float, *, asked: bool, person: Principal | None
+    ) -> Admission | NeedKeys | NeedPrincipal:
         token = prepared.token
         if token is None:
-            raise Unauthorized("A token is needed: send it as 'Authorization: Bearer <token>'.", code="token_missing")
+            return self._admit_person(prepared.basic, person, now)
         if isinstance(token, GateError):
             raise copy(token)
         keysets = facts.keysets
@@ -258,6 +274,15 @@ class Gate:
         admission = Admission(principal_of(verified.claims, verified.rules), verified.expires)
         verdicts.put(prepared.token_key, admission)
         return admission
+
+    def _admit_person(
+        self, basic: BasicCredential | None, person: Principal | None, now: float
+    ) -> Admission | NeedPrincipal:
+        if basic is None:
+            raise Unauthorized("A token is needed: send it as 'Authorization: Bearer <token>'.", code="token_missing")
+        if person is None:
+            return NeedPrincipal(basic)
+        return Admission(person, now + self._basic.feed_seconds)
 
     def _check_copy(self, prepared: _Prepared, principal: Principal, target: Target) -> None:
         if len(prepared.copy_to) != 1 or target.database is None:
@@ -285,12 +310,15 @@ class Gate:
         else:
             prepared.lines = b"%b\r\nX-Forwarded-Host: %b\r\n" % (rewrite.toward_couchdb(fields), host)
             try:
-                prepared.token = token = credential.bearer(fields) if b"authorization" in special else None
+                shown = credential.read(fields, self._basic) if b"authorization" in special else None
             except GateError as error:
                 prepared.token = error
             else:
-                if token is not None:
-                    prepared.token_key = sha256(token).digest()
+                if isinstance(shown, BasicCredential):
+                    prepared.basic = shown
+                elif shown is not None:
+                    prepared.token = shown
+                    prepared.token_key = sha256(shown).digest()
             prepared.copy_to = special.get(b"destination", ())
         fields.prepared = prepared
         return prepared

@@ -1,4 +1,4 @@
-"""Whom a verified token stands for.
+"""Whom a verified token, or a name with a password, stands for.
 
 CouchDB reads the name and the roles from header fields, and header parsing trims, splits and truncates. So what would
 arrive as something else than it was signed as is refused or dropped here, once, before anything uses it:
@@ -13,6 +13,9 @@ arrive as something else than it was signed as is refused or dropped here, once,
   character, is not UTF-8, has white space at either end (CouchDB trims `" _admin"` to `_admin`), or begins with `_`.
 - The tenant is a string without control characters, or absent; `jti` likewise. Null is neither.
 
+Somebody with a name and a password (`person_of`) has no more than a name, which is held to the same rules, and the
+issuer `auth:` with the kind of the checker that knew them. No token's issuer begins so.
+
 `issuer` is part of every equality: the same name of two issuers is two people.
 """
 
@@ -24,6 +27,8 @@ from typing import Any, NamedTuple
 
 from couchgate.core.errors import Unauthorized
 from couchgate.core.token import TokenRules
+
+PASSWORD_ISSUERS = "auth:"  # how the issuers of people with a password begin
 
 _MAX_NAME_BYTES = 256
 _ABSENT = object()
@@ -47,8 +52,8 @@ class Principal(NamedTuple):
     token_id: str | None
 
 
-def _refused(reason: str) -> Unauthorized:
-    return Unauthorized(reason, code="token_claims")
+def _refused(reason: str, code: str = "token_claims") -> Unauthorized:
+    return Unauthorized(reason, code=code)
 
 
 def claim_at(claims: Mapping[str, Any], path: str, absent: object = None) -> Any:
@@ -67,13 +72,17 @@ def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
     claim = claim_at(claims, rules.claims.name)
     if type(claim) is not str or not claim:
         raise _refused("The token names no user.")
-    if _UNFIT.search(claim) or claim != claim.strip():
-        raise _refused("The token's user name holds characters that it may not.")
-    name = rules.name_prefix + claim
-    if name.startswith(rules.reserved_prefixes):
-        raise _refused("The token's user name begins like those of another issuer.")
+    return _fit(claim, rules.name_prefix, rules.reserved_prefixes, "The token's user name", "token_claims")
+
+
+def _fit(bare: str, prefix: str, reserved: tuple[str, ...], what: str, code: str) -> str:
+    if _UNFIT.search(bare) or bare != bare.strip():
+        raise _refused(f"{what} holds characters that it may not.", code)
+    name = prefix + bare
+    if name.startswith(reserved):
+        raise _refused(f"{what} begins like those of another issuer.", code)
     if len(name.encode()) > _MAX_NAME_BYTES:
-        raise _refused(f"The token's user name is longer than {_MAX_NAME_BYTES} bytes.")
+        raise _refused(f"{what} is longer than {_MAX_NAME_BYTES} bytes.", code)
     return name
 
 
@@ -120,3 +129,15 @@ def principal_of(claims: Mapping[str, Any], rules: TokenRules) -> Principal:
         _optional(claims, rules.claims.tenant, "tenant"),
         _optional(claims, "jti", "id"),
     )
+
+
+def person_of(name: str, issuer: str, name_prefix: str = "", reserved_prefixes: tuple[str, ...] = ()) -> Principal:
+    """The principal `name` of a checker of passwords: no roles, no tenant, no token.
+
+    `issuer` begins with `PASSWORD_ISSUERS`; the prefixes are as in `TokenRules`. Raises `Unauthorized`
+    (`password_name`) when CouchDB could not be told about such a name unambiguously.
+    """
+    if not name:
+        raise _refused("The user name is empty.", "password_name")
+    fitting = _fit(name, name_prefix, reserved_prefixes, "The user name", "password_name")
+    return Principal(issuer, fitting, (), None, None)

@@ -5,15 +5,16 @@ So for tokens and key sets:
 
 - base64url (RFC 4648 5, RFC 7515 2) has no padding, no white space, no foreign letter, and its unused last bits are
   zero: every string of bytes has exactly one spelling.
+- base64 as Basic credentials have it (RFC 4648 4, RFC 7617) has its padding, and is canonical likewise.
 - JSON is UTF-8 without a byte order mark. An object names each member once (RFC 7515 4, RFC 7517 4 allow a parser to
   refuse duplicates; taking the first or the last is a guess). `NaN` and `Infinity` are no JSON.
 
-Both raise `ValueError` and nothing else, whatever the bytes; its text never holds them.
+All raise `ValueError` and nothing else, whatever the bytes; its text never holds them.
 """
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64
+from binascii import Error, a2b_base64, b2a_base64
 from json import JSONDecoder
 from typing import Any, NoReturn
 
@@ -35,6 +36,17 @@ def base64url(text: bytes) -> bytes:
         return a2b_base64(text.translate(_TO_BASE64) + ending[0], strict_mode=True)
     except Error:
         raise ValueError("not base64url") from None
+
+
+def base64_text(text: bytes) -> str:
+    """The UTF-8 that `text` spells in base64 with padding. Raises `ValueError` for any but the canonical spelling."""
+    try:
+        data = a2b_base64(text, strict_mode=True)
+        if b2a_base64(data, newline=False) == text:
+            return data.decode("utf-8")
+    except ValueError:
+        pass  # what is raised below has no context: a UnicodeDecodeError carries the bytes
+    raise ValueError("not UTF-8 in canonical base64")
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

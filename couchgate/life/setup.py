@@ -10,11 +10,12 @@ from twisted.internet import defer
 
 from couchgate.core.gate import Gate
 from couchgate.facts.keyring import KeyRing
+from couchgate.facts.people import People
 from couchgate.life.reloads import NotReloadedError
 from couchgate.settings import Settings
 from couchgate.upstream.pool import UpstreamPool
 from couchgate.wire.lane import Lane
-from couchgate.wiring import connector_of, gate_of, keyring_of
+from couchgate.wiring import connector_of, gate_of, keyring_of, people_of
 
 LOAD_SECONDS = 5.0  # how long a reload waits for keys of sources that are new
 _NOT_DECIDING = frozenset(("path", "warnings", "digest", "gate", "limits", "access_log"))
@@ -22,22 +23,26 @@ _NOT_DECIDING = frozenset(("path", "warnings", "digest", "gate", "limits", "acce
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The settings in force, the gate that decides by them, the keys for it, and the pool to their CouchDB."""
+    """The settings in force, the gate that decides by them, the keys for it, who knows passwords, and the pool to CouchDB."""
 
     settings: Settings
     gate: Gate
     keyring: KeyRing
+    people: People
     pool: UpstreamPool
 
 
 def setup_of(settings: Settings, reactor: Any, lane: Lane | None, old: Setup | None = None) -> Setup:
-    """What `settings` describe; of `old` is kept what has not changed."""
+    """What `settings` describe; of `old` is kept what has not changed. Raises SettingsError for a missing checker."""
     same = old is not None and _deciding(settings) == _deciding(old.settings)
     same_upstream = old is not None and settings.upstream == old.settings.upstream
+    same_people = old is not None and settings.auth == old.settings.auth
+    people = old.people if old is not None and same_people else people_of(settings, reactor)
     return Setup(
         settings,
         old.gate if old is not None and same else gate_of(settings),
         keyring_of(settings, reactor) if old is None else keyring_of(settings, reactor, old.settings, old.keyring),
+        people,
         old.pool if old is not None and same_upstream else _pool_of(settings, reactor, lane),
     )
 

@@ -4,6 +4,8 @@ from couchgate.core.limits import Limits
 from couchgate.settings.load import load, load_issuer, load_state_dir
 from couchgate.settings.model import (
     AdminSettings,
+    AuthSettings,
+    CheckerSettings,
     CorsSettings,
     GateSettings,
     IssuerSettings,
@@ -17,6 +19,8 @@ from couchgate.settings.model import (
 
 __all__ = [
     "AdminSettings",
+    "AuthSettings",
+    "CheckerSettings",
     "CorsSettings",
     "GateSettings",
     "IssuerSettings",

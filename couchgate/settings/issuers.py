@@ -12,10 +12,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
 
 from couchgate.core.keys import KeySet, UnusableKeys
+from couchgate.core.principal import PASSWORD_ISSUERS
 from couchgate.core.token import ClaimNames, TokenRules
 from couchgate.core.verifier import HMAC_ALGORITHMS, PUBLIC_ALGORITHMS
 from couchgate.settings.files import read_file
@@ -31,12 +33,15 @@ _MOST_LEEWAY = 300
 _LONGEST_PREFIX = 64
 
 
-def read_issuers(tables: tuple[Table, ...]) -> tuple[IssuerSettings, ...]:
-    """Every table, each valid by itself and all of them together. They may come from several files."""
+def read_issuers(tables: tuple[Table, ...], others: Iterable[str] = ()) -> tuple[IssuerSettings, ...]:
+    """Every table, each valid by itself and all of them together. They may come from several files.
+
+    `others` are the prefixes of people who come without a token.
+    """
     issuers = tuple(_read_issuer(table, _place(table, tables[0])) for table in tables)
     for (first_table, first), (table, second) in combinations(zip(tables, issuers, strict=True), 2):
         _check_together(table, first_table, first.rules, second.rules)
-    reserved = tuple(sorted({issuer.rules.name_prefix for issuer in issuers} - {""}))
+    reserved = tuple(sorted({*others, *(issuer.rules.name_prefix for issuer in issuers)} - {""}))
     return tuple(
         each if each.rules.name_prefix else replace(each, rules=replace(each.rules, reserved_prefixes=reserved))
         for each in issuers
@@ -51,6 +56,8 @@ def _place(table: Table, beside: Table) -> str:
 
 def _read_issuer(table: Table, name: str) -> IssuerSettings:
     issuer = table.text("issuer")
+    if issuer.startswith(PASSWORD_ISSUERS):
+        raise table.error("issuer", f'must not begin with "{PASSWORD_ISSUERS}", as the people of [auth] do')
     audiences = frozenset(table.texts("audiences"))
     if not audiences:
         table.warn("audiences", "is empty, so a token that this issuer made for any other service opens the gate, too")
@@ -68,7 +75,7 @@ def _read_issuer(table: Table, name: str) -> IssuerSettings:
             roles=_claim(claims, "roles", "_couchdb.roles"),
             tenant=_claim(claims, "tenant", "tenant"),
         ),
-        name_prefix=_prefix(table),
+        name_prefix=read_prefix(table, ""),
     )
     keys, source = _keys(table, algorithms)
     return IssuerSettings(rules, keys, source)
@@ -93,8 +100,9 @@ def _claim(table: Table, key: str, default: str) -> str:
     return path
 
 
-def _prefix(table: Table) -> str:
-    prefix = table.text("name_prefix", "", empty=True)
+def read_prefix(table: Table, default: str) -> str:
+    """The `name_prefix` of `table`."""
+    prefix = table.text("name_prefix", default, empty=True)
     if prefix != prefix.strip() or len(prefix.encode()) > _LONGEST_PREFIX:
         right = f"must be at most {_LONGEST_PREFIX} bytes without white space at either end"
         raise table.error("name_prefix", f"{right}, not {shown(prefix)}")
@@ -129,6 +137,12 @@ def _keys(table: Table, algorithms: frozenset[str]) -> tuple[str, str]:
     return str(path), "file"
 
 
+def apart(first: str, second: str) -> bool:
+    """Whether no name behind one prefix is a name behind the other, reserved ones aside."""
+    short, long = sorted((first, second), key=len)
+    return not long.startswith(short) or (not short and bool(long))  # one "" is what `reserved_prefixes` are for
+
+
 def _check_together(table: Table, other: Table, first: TokenRules, second: TokenRules) -> None:
     """`second`, which `table` holds, beside `first` of `other`."""
     if first.issuer == second.issuer:
@@ -139,8 +153,7 @@ def _check_together(table: Table, other: Table, first: TokenRules, second: Token
             )
         if (first.name_prefix, first.claims.name) == (second.name_prefix, second.claims.name):
             return  # the same people under the same names
-    short, long = sorted((first.name_prefix, second.name_prefix), key=len)
-    if long.startswith(short) and (short or not long):  # one "" is what `reserved_prefixes` are for
+    if not apart(first.name_prefix, second.name_prefix):
         raise table.error(
             "name_prefix",
             f"and {_place(other, table)}.name_prefix ({shown(second.name_prefix)} and {shown(first.name_prefix)}) must "

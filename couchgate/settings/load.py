@@ -18,6 +18,7 @@ from typing import Any
 from couchgate.core.cors import Cors
 from couchgate.core.limits import Limits
 from couchgate.settings.admin import ADMIN_KEYS, read_admin
+from couchgate.settings.auth import AUTH_KEYS, CHECKER_KEYS, flag_documents, keep_apart, read_auth
 from couchgate.settings.files import MOST_BYTES, read_bounded, refusal
 from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, read_gate, read_state_dir
 from couchgate.settings.issuers import CLAIM_KEYS, ISSUER_KEYS, read_issuers
@@ -28,38 +29,49 @@ from couchgate.settings.upstream import OWN_KEYS, UPSTREAM_KEYS, read_upstream
 
 # Every key there is, by table. Flags, the reference and the tests go by it.
 KEYS: dict[str, tuple[str, ...]] = {
-    "": ("gate", "upstream", "issuers", "cors", "rules", "limits", "admin", "log"),
+    "": ("gate", "upstream", "issuers", "auth", "cors", "rules", "limits", "admin", "log"),
     "gate": GATE_KEYS,
     "gate.listeners": LISTENER_KEYS,
     "upstream": UPSTREAM_KEYS,
     "upstream.own": OWN_KEYS,
     "issuers": ISSUER_KEYS,
     "issuers.claims": CLAIM_KEYS,
+    "auth": AUTH_KEYS,
+    "auth.checkers": CHECKER_KEYS,
     "cors": ("origins", "private_network"),
     "rules": RULE_KEYS,
     "limits": ("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds", "connections", "feeds"),
     "admin": ADMIN_KEYS,
     "log": ("access", "trace"),
 }
-_FLAG_TABLES = ("gate", "upstream", "upstream.own", "cors", "limits", "admin", "log")
-_FLAGS = tuple(f"{table}.{key}" for table in _FLAG_TABLES for key in KEYS[table] if key not in {"own", "listeners"})
+_FLAG_TABLES = ("gate", "upstream", "upstream.own", "auth", "cors", "limits", "admin", "log")
+_NO_FLAGS = {"own", "listeners", "checkers"}
+_FLAGS = tuple(f"{table}.{key}" for table in _FLAG_TABLES for key in KEYS[table] if key not in _NO_FLAGS)
 _MOST_SECONDS = 86400
 _TOML_PLACE = re.compile(r"(.*) \(at (line \d+, column \d+|end of document)\)", re.DOTALL)
 
 
-def load(path: Path, overrides: Mapping[str, str] | None = None, issuer_files: Sequence[Path] = ()) -> Settings:
+def load(
+    path: Path,
+    overrides: Mapping[str, str] | None = None,
+    issuer_files: Sequence[Path] = (),
+    checkers: Sequence[str] = (),
+) -> Settings:
     """The settings in the TOML file `path`.
 
     `overrides` are flags: dotted key to text, such as `{"gate.mode": "close"}`; a list is separated by commas.
-    `issuer_files` add an issuer each (see `load_issuer`), which is judged together with those of the settings file.
+    `issuer_files` add an issuer each (see `load_issuer`), `checkers` a checker each ("kind:argument", as `--auth` takes
+    it). They are judged together with those of the settings file.
     Secret and key files are read now, and nothing is written, resolved or connected. Raises `SettingsError`.
     """
     document = Document(path, overrides or {})
-    return _read(document, _parse(document), [Document(file, {}) for file in issuer_files])
+    return _read(document, _parse(document), [Document(file, {}) for file in issuer_files], flag_documents(checkers))
 
 
-def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) -> Settings:
-    """The settings that the parsed file `data` holds, with the issuers in `more`."""
+def _read(
+    document: Document, data: dict[str, Any], more: Sequence[Document], checkers: Sequence[Document] = ()
+) -> Settings:
+    """The settings that the parsed file `data` holds, with the issuers in `more` and these `checkers`."""
     for flag in document.overrides:
         if flag not in _FLAGS:
             near = difflib.get_close_matches(flag, _FLAGS, n=1)
@@ -71,10 +83,13 @@ def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) ->
     tables = top.tables("issuers", KEYS["issuers"])
     for issuer_file in more:
         tables += (_issuer_table(issuer_file),)
-    if not tables:
+    auth_table = top.table("auth", KEYS["auth"])
+    auth = read_auth(auth_table, checkers)
+    if not tables and not auth.checkers:
         raise top.error("issuers", "is missing; write at least one [[issuers]] table, or no token is ever valid")
-    issuers = read_issuers(tables)
-    rules = read_rules(top.tables("rules", KEYS["rules"]), issuers)
+    issuers = read_issuers(tables, (each.name_prefix for each in auth.checkers))
+    auth = keep_apart(auth_table, auth, issuers)
+    rules = read_rules(top.tables("rules", KEYS["rules"]), issuers, auth)
     if not rules:
         top.warn("rules", "is missing, so nobody may use any database; write at least one [[rules]] table")
     cors = _cors(top.table("cors", KEYS["cors"]))
@@ -82,10 +97,10 @@ def _read(document: Document, data: dict[str, Any], more: Sequence[Document]) ->
     admin = read_admin(top.table("admin", KEYS["admin"]), issuers)
     log = top.table("log", KEYS["log"])
     access_log, trace = _access_log(log), log.flag("trace", default=True)
-    warnings = tuple(warning for each in (document, *more) for warning in each.warnings)
+    warnings = tuple(warning for each in (document, *more, *checkers) for warning in each.warnings)
     return Settings(
-        document.path, gate, upstream, issuers, cors, rules, limits, admin, access_log, trace, warnings,
-        _digest([data, document.overrides, *map(_parse, more)]),
+        document.path, gate, upstream, issuers, auth, cors, rules, limits, admin, access_log, trace, warnings,
+        _digest([data, document.overrides, *map(_parse, more), *(each.overrides for each in checkers)]),
     )  # fmt: skip
 
 

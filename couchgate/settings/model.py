@@ -104,6 +104,33 @@ class IssuerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckerSettings:
+    """One checker of names and passwords: what twisted.cred.strcred calls "kind:argument".
+
+    `issuer` is "auth:kind". `name_prefix` is put before every user name, and none may begin with one of
+    `reserved_prefixes`, which belong to others.
+    """
+
+    kind: str
+    argument: str = field(repr=False)  # the passwords themselves, in the kind "memory"
+    issuer: str
+    name_prefix: str
+    reserved_prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """`[auth]`: who may come by HTTP Basic, and how long a feed of somebody with a password lives, in seconds.
+
+    `token_as_password`: whether a token may stand in the password's place.
+    """
+
+    checkers: tuple[CheckerSettings, ...] = ()
+    token_as_password: bool = False
+    feed_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class CorsSettings:
     """`[cors]`: the origins that a browser may call from, and whether Private Network Access is granted to them."""
 
@@ -131,6 +158,7 @@ class Settings:
     gate: GateSettings
     upstream: UpstreamSettings
     issuers: tuple[IssuerSettings, ...]
+    auth: AuthSettings
     cors: CorsSettings
     rules: tuple[Rule, ...]
     limits: Limits

@@ -94,10 +94,13 @@ class Table:
         """The flag's text for `key`, if there is one."""
         return self.document.overrides.get(self.full(key))
 
-    def text(self, key: str, default: str | None = None, *, empty: bool = False) -> str:
-        """A text; `default` None means that it must be written, `empty` that it may be ""."""
+    def text(self, key: str, default: str | None = None, *, empty: bool = False, secret: bool = False) -> str:
+        """A text; `default` None means that it must be written, `empty` that it may be "".
+
+        `secret`: no error shows it.
+        """
         value = self._value(key, default, "a text in quotes")
-        return self._checked(self.full(key), value, empty=empty)
+        return self._checked(self.full(key), value, empty=empty, secret=secret)
 
     def word(self, key: str, words: tuple[str, ...], default: str, later: tuple[str, ...] = ()) -> str:
         """One of `words`. Those in `later` are words of the contract that this release cannot do."""
@@ -188,11 +191,12 @@ class Table:
         except ValueError:
             return given
 
-    def _checked(self, name: str, value: object, *, empty: bool) -> str:
+    def _checked(self, name: str, value: object, *, empty: bool, secret: bool = False) -> str:
         if not isinstance(value, str):
             raise self.document.error(name, f"must be a text in quotes, not {shown(value)}")
         if any(letter < " " or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in value):
-            raise self.document.error(name, f"must be a text without control characters, not {shown(value)}")
+            it = "" if secret else f", not {shown(value)}"
+            raise self.document.error(name, f"must be a text without control characters{it}")
         if not value and not empty:
             raise self.document.error(name, "must not be empty")
         return value

@@ -2,47 +2,57 @@
 
 - A rule that grants `server` names no databases and grants nothing else; every other rule must name some, because one
   that forgot them should not reach them all.
-- With several issuers a rule says whose people it is for.
+- With several issuers a rule says whose people it is for. People with a password are those of a rule only if it names
+  them: what was written for tokens never opens to them.
 """
 
 from __future__ import annotations
 
 from couchgate.core.kinds import Kind
 from couchgate.core.policy import Pattern, Rule
-from couchgate.settings.model import IssuerSettings
+from couchgate.settings.model import AuthSettings, IssuerSettings
 from couchgate.settings.reader import Table, clause, nearest, shown
 
 RULE_KEYS = ("issuers", "databases", "roles", "allow")
 KINDS = (Kind.READ, Kind.WRITE, Kind.DESIGN, Kind.SECURITY, Kind.ADMIN, Kind.SERVER)
 
 
-def read_rules(tables: tuple[Table, ...], issuers: tuple[IssuerSettings, ...]) -> tuple[Rule, ...]:
+def read_rules(tables: tuple[Table, ...], issuers: tuple[IssuerSettings, ...], auth: AuthSettings) -> tuple[Rule, ...]:
     """Every rule, in order."""
-    return tuple(_read_rule(table, issuers) for table in tables)
+    with_password = tuple(checker.issuer for checker in auth.checkers)
+    return tuple(_read_rule(table, issuers, with_password) for table in tables)
 
 
-def _read_rule(table: Table, issuers: tuple[IssuerSettings, ...]) -> Rule:
+def _read_rule(table: Table, issuers: tuple[IssuerSettings, ...], with_password: tuple[str, ...]) -> Rule:
     allow = table.texts("allow", words=KINDS)
     return Rule(
-        issuers=issuers_of(table, issuers, "a rule"),
+        issuers=issuers_of(table, issuers, "a rule", with_password),
         databases=_databases(table, allow),
         roles=_roles(table),
         allow=frozenset(allow),
     )
 
 
-def issuers_of(table: Table, issuers: tuple[IssuerSettings, ...], what: str) -> frozenset[str]:
-    """Whose people the table is about: its `issuers`, which may be left out while there is one. `what` it gives."""
+def issuers_of(
+    table: Table, issuers: tuple[IssuerSettings, ...], what: str, with_password: tuple[str, ...] = ()
+) -> frozenset[str]:
+    """Whose people the table is about: its `issuers`, which may be left out while there is one. `what` it gives.
+
+    `with_password` are the issuers of `[auth]`, who are meant only if they are written.
+    """
     names = tuple(dict.fromkeys(issuer.rules.issuer for issuer in issuers))
     if not table.has("issuers"):
         if len(names) > 1:
             raise table.error("issuers", f"is missing; with several issuers {what} must say whose people it is for")
+        if not names and with_password:
+            raise table.error("issuers", f'is missing; without [[issuers]] {what} must name "{with_password[0]}"')
         return frozenset(names)
     written = table.texts("issuers")
+    known = (*names, *with_password)
     for index, name in enumerate(written):
-        if name not in names:
-            right = f"must be the issuer of one of the [[issuers]], not {shown(name)}"
-            raise table.error(f"issuers[{index}]", right + nearest(name, names))
+        if name not in known:
+            right = "must be the issuer of one of the [[issuers]] or [[auth.checkers]]"
+            raise table.error(f"issuers[{index}]", f"{right}, not {shown(name)}" + nearest(name, known))
     if not written:
         raise table.error("issuers", f"must not be empty: {what} would be for nobody")
     return frozenset(written)

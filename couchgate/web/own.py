@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from couchgate.core.errors import Forbidden, GateError, NotFound
-from couchgate.core.gate import NeedKeys
+from couchgate.core.gate import Admission
 from couchgate.core.principal import Principal
 from couchgate.web.request import ClientRequest
 from couchgate.web.resources import Door
@@ -67,10 +67,12 @@ class EndpointResource(Resource):
         self._admit(request, door, asked=False)
         return NOT_DONE_YET
 
-    def _admit(self, request: ClientRequest, door: Door, *, asked: bool) -> None:
-        verdict = door.gate.admit(request.head, door.facts, request.started, asked=asked)
-        if isinstance(verdict, NeedKeys):
-            door.once_more(request, verdict, lambda asked: self._admit(request, door, asked=asked))
+    def _admit(self, request: ClientRequest, door: Door, *, asked: bool, person: Principal | None = None) -> None:
+        verdict = door.gate.admit(request.head, door.facts, request.started, asked=asked, person=person)
+        if not isinstance(verdict, Admission):
+            door.once_more(
+                request, verdict, lambda asked, person: self._admit(request, door, asked=asked, person=person)
+            )
             return
         request.principal = verdict.principal.name
         self._check(verdict.principal)

@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 
 from couchgate.core.errors import GateError
-from couchgate.core.gate import Facts, Gate, NeedKeys
+from couchgate.core.gate import Facts, Forward, Gate
 from couchgate.core.limits import Limits
 from couchgate.core.message import Peer
-from couchgate.core.principal import Principal
+from couchgate.core.principal import PASSWORD_ISSUERS, Principal
 from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
 from couchgate.web.channel import GateChannel
@@ -128,30 +128,35 @@ class GateSite(protocol.Factory):
         self.draining = True
         self._answer_and_close()
 
-    def decide_feeds_again(self, facts: Facts, *, elsewhere: bool) -> None:
-        """End well the feeds that would not be relayed so any more; `elsewhere`: none, as CouchDB is another one."""
+    def decide_feeds_again(self, facts: Facts, *, elsewhere: bool, same_people: bool) -> None:
+        """End well the feeds that would not be relayed so any more; `elsewhere`: none, as CouchDB is another one.
+
+        `same_people`: those with a password are who they were, until their feeds end as they would have.
+        """
         for feed, request in list(self._feeds.items()):
-            expires = None if elsewhere else self._still_allowed(request, feed, facts)
+            expires = None if elsewhere else self._still_allowed(request, feed, facts, same_people=same_people)
             if expires is None:
                 feed.end()
             else:
                 feed.expires = expires
 
-    def _still_allowed(self, request: ClientRequest, feed: Feed, facts: Facts) -> float | None:
+    def _still_allowed(self, request: ClientRequest, feed: Feed, facts: Facts, *, same_people: bool) -> float | None:
         """Until when a feed may stay open; None: it may not."""
         head, target, gate = request.head, request.target, self.gate
         assert target is not None  # noqa: S101  # for the type checker: it was decided
         try:
             same = gate.screen(head).lines == request.lines
-            verdict = gate.decide(head, target, request.channel.peer, facts, self.wall(), asked=True)
+            person = feed.principal if same_people else None
+            verdict = gate.decide(head, target, request.channel.peer, facts, self.wall(), asked=True, person=person)
         except GateError:
             return None
         except Exception:  # noqa: BLE001  # fail closed, as a request does
             GateChannel.log.failure("A feed could not be decided again")
             return None
-        if isinstance(verdict, NeedKeys) or not same or verdict.principal != feed.principal:
+        if not isinstance(verdict, Forward) or not same or verdict.principal != feed.principal:
             return None
-        return verdict.expires
+        with_password = feed.principal.issuer.startswith(PASSWORD_ISSUERS)
+        return min(feed.expires, verdict.expires) if with_password else verdict.expires
 
     # -- the listener's life
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchgate.core.errors import Unauthorized
-from couchgate.core.principal import Principal, principal_of
+from couchgate.core.principal import Principal, person_of, principal_of
 from couchgate.core.token import ClaimNames, TokenRules
 
 
@@ -201,3 +201,18 @@ def test_only_safe_principals(claims):
         assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text)
         text.encode()
     hash(principal)
+
+
+def test_a_person_with_a_password_has_a_name_and_nothing_else():
+    """No roles, no tenant, no token; the issuer is the checker's."""
+    assert person_of("alice", "auth:file", "staff:") == Principal("auth:file", "staff:alice", (), None, None)
+
+
+@pytest.mark.parametrize("name", ["", " alice", "alice\u00a0", "al\x00ice", "al\x85ice", "\udc80", "b:ob", "a" * 255])
+def test_a_persons_name_is_held_to_the_rules_of_tokens(name):
+    """What CouchDB would read as another name, or is another issuer's, is a 401 that does not speak of tokens."""
+    with pytest.raises(Unauthorized) as caught:
+        person_of(name, "auth:file", "" if name == "b:ob" else "x:", ("b:",))
+    assert caught.value.code == "password_name"
+    assert caught.value.headers == ((b"WWW-Authenticate", b"Bearer"),)
+    assert "token" not in caught.value.reason

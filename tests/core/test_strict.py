@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchgate.core.strict import base64url, json_object
+from couchgate.core.strict import base64_text, base64url, json_object
 
 
 @given(st.binary(max_size=200))
@@ -35,6 +35,24 @@ def test_base64url_refuses(text):
     """Padding, white space, the other alphabet, lost letters and set spare bits are refused."""
     with pytest.raises(ValueError, match="base64url"):
         base64url(text)
+
+
+@given(st.text(max_size=60))
+def test_base64_text_round_trip(text):
+    """Every text is read back from its canonical spelling."""
+    try:
+        encoded = b64encode(text.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        return
+    assert base64_text(encoded) == text
+
+
+@pytest.mark.parametrize("text", [b"QQ", b"QQ=", b"QR==", b"QQ==\n", b"QQ==QQ==", b"Q Q==", b"-_--", b"/w==", b"\xff"])
+def test_base64_text_refuses(text):
+    """Lost padding, set spare bits, foreign letters and what is not UTF-8 are refused without being shown."""
+    with pytest.raises(ValueError, match="canonical base64") as caught:
+        base64_text(text)
+    assert caught.value.__context__ is None
 
 
 JSON = st.recursive(

@@ -63,6 +63,12 @@ name_prefix = "id:"
 name = "preferred_username"
 roles = "realm_access.roles"
 tenant = "org"
+[auth]
+token_as_password = true
+feed_seconds = 90
+[[auth.checkers]]
+checker = "file:password"
+name_prefix = "staff-"
 [cors]
 origins = ["https://app.example.com"]
 private_network = true

@@ -9,6 +9,8 @@ import pytest
 
 from couchgate.settings import (
     AdminSettings,
+    AuthSettings,
+    CheckerSettings,
     CorsSettings,
     GateSettings,
     Limits,
@@ -40,6 +42,7 @@ def test_a_minimal_file_gets_the_documented_defaults(settle, folder, minimal):
     assert (issuer.source, issuer.keys) == ("file", str(folder / "key.pub.pem"))
     assert (issuer.rules.leeway, issuer.rules.name_prefix, issuer.rules.claims.name) == (30.0, "", "sub")
     assert settings.rules[0].issuers == {"https://id.example.com/"}
+    assert settings.auth == AuthSettings((), token_as_password=False, feed_seconds=3600.0)
     assert (settings.cors, settings.limits, settings.admin) == (CorsSettings(), Limits(), AdminSettings())
     assert (settings.access_log, settings.trace) == ("stdout", True)
 
@@ -78,6 +81,8 @@ def test_every_value_arrives_where_it_belongs(settle, folder, everything):
     assert (rules.audiences, rules.authorized_parties) == (frozenset(), {"app"})
     assert (rules.algorithms, rules.leeway, rules.name_prefix) == ({"ES256", "ES384"}, 0.0, "id:")
     assert dataclasses.astuple(rules.claims) == ("preferred_username", "realm_access.roles", "org")
+    checker = CheckerSettings("file", str(folder / "password"), "auth:file", "staff-")
+    assert settings.auth == AuthSettings((checker,), token_as_password=True, feed_seconds=90.0)
     assert settings.cors == CorsSettings(("https://app.example.com",), private_network=True)
     assert (settings.rules[0].roles, settings.rules[0].allow) == ({"editor"}, frozenset())
     assert (settings.rules[1].databases, settings.rules[1].allow) == (None, {"server"})
@@ -92,7 +97,7 @@ def test_every_value_arrives_where_it_belongs(settle, folder, everything):
 
 def documented_keys():
     """Every dotted key of the schema that is not a table."""
-    tables = {"gate.listeners", "upstream.own", "issuers.claims"}
+    tables = {"gate.listeners", "upstream.own", "issuers.claims", "auth.checkers"}
     return [
         name
         for table, keys in KEYS.items()
@@ -127,16 +132,29 @@ def test_the_file_with_every_key_has_every_key(everything):
     assert set(names(tomllib.loads(everything))) == set(documented_keys()) - {"gate.listen", "upstream.socket"}
 
 
-@pytest.mark.parametrize("kind", [GateSettings, UpstreamSettings, OwnSettings, CorsSettings, Limits, ListenerSettings])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        AuthSettings,
+        CheckerSettings,
+        GateSettings,
+        UpstreamSettings,
+        OwnSettings,
+        CorsSettings,
+        Limits,
+        ListenerSettings,
+    ],
+)
 def test_every_field_is_reachable_from_the_file(kind):
     """A field of the settings is a key of the file, or is made of one that is named here."""
     made_of = {
         "listeners": "listen", "secure": "url", "host": "url", "port": "url", "authority": "url",
-        "secret": "secret_file", "password": "password_file", "tls": "ca_file",
+        "secret": "secret_file", "password": "password_file", "tls": "ca_file", "kind": "checker",
+        "argument": "checker", "issuer": "checker", "reserved_prefixes": "name_prefix",
     }  # fmt: skip
     table = {
         GateSettings: "gate", UpstreamSettings: "upstream", OwnSettings: "upstream.own", CorsSettings: "cors",
-        Limits: "limits", ListenerSettings: "gate.listeners",
+        Limits: "limits", ListenerSettings: "gate.listeners", AuthSettings: "auth", CheckerSettings: "auth.checkers",
     }[kind]  # fmt: skip
     fields = {field.name for field in dataclasses.fields(kind)}
     assert {made_of.get(name, name) for name in fields} <= set(KEYS[table])
