@@ -72,8 +72,8 @@ def _not_apart(table: Table, checker: CheckerSettings, other: str, prefix: str) 
 
 
 def _read_checker(table: Table) -> CheckerSettings:
-    kind, colon, argument = table.text("checker", secret=True).partition(":")
-    if not colon or not kind.isascii() or not kind.isidentifier() or not argument:
+    kind, _, argument = table.text("checker", secret=True).partition(":")
+    if not kind.isascii() or not kind.isidentifier() or (kind in {"file", "memory"} and not argument):
         raise table.error("checker", f"must be {_RIGHT}")  # what was written may be a password
     if kind == "jwt":
         raise table.error("checker", 'may not be "jwt": write the issuer as [[issuers]], or give it by --auth jwt:FILE')

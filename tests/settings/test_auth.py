@@ -44,7 +44,7 @@ def test_a_password_file_that_others_may_read_is_a_warning(settle, folder, minim
 
 
 BAD = {
-    "no kind": ('checker = "passwd"', "checker must be a kind and its argument"),
+    "no kind": ('checker = "./passwd"', "checker must be a kind and its argument"),
     "no argument": ('checker = "file:"', "checker must be a kind and its argument"),
     "a strange kind": ('checker = "fi le:x"', "checker must be a kind and its argument"),
     "a control character": (
@@ -130,7 +130,7 @@ def test_auth_flags_join_the_checkers_of_the_file(folder, minimal, monkeypatch):
     for flag, said in [
         ("file:gone", f"--auth: checker names {folder / 'below' / 'gone'}, which does not exist"),
         ("memory:a:b", "--auth: checker is a second one"),
-        ("nonsense", "--auth: checker must be a kind and its argument"),
+        ("file", "--auth: checker must be a kind and its argument"),
     ]:
         with pytest.raises(SettingsError) as caught:
             load(path, checkers=[flag])
