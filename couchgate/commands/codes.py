@@ -102,6 +102,23 @@ CODES: dict[str, Meaning] = {
         "The issuer's keys could not be loaded yet.", "`/_gate/ready` and the log say why; clients try again."
     ),
     "credential_duplicate": Meaning("The request had two Authorization fields.", _CLIENT),
+    "basic_malformed": Meaning(
+        "The Basic credential was no name and password in UTF-8 and canonical base64.",
+        "Neither may be empty, hold control characters or be overlong; the user `_jwt` needs token_as_password.",
+    ),
+    "password_wrong": Meaning("No checker knew this name with this password.", "Look into the checkers of [auth]."),
+    "password_name": Meaning(
+        "The password was right, but CouchDB could not be told such a name.",
+        "Mend the name: no control characters, no white space at its ends, not another issuer's name_prefix.",
+    ),
+    "password_rate": Meaning(
+        "There were too many wrong passwords for this name or from this address.",
+        "It passes by itself; find the client that guesses, or that holds on to an old password.",
+    ),
+    "password_busy": Meaning("Too many passwords were being checked at a time.", "It passes; clients try again."),
+    "password_checker": Meaning(
+        "A checker of passwords failed, did not answer in time, or the gate was stopping.", "The gate's log says why."
+    ),
     # -- what the person may do
     "policy": Meaning("The rules do not allow this to this person.", _RULES),
     "design_in_body": Meaning(

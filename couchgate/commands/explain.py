@@ -15,6 +15,7 @@ from couchgate.commands import CommandError, telling
 from couchgate.commands.asking import Loaded, in_reactor, load_keys
 from couchgate.commands.request import shown_token, written
 from couchgate.core import credential
+from couchgate.core.credential import BasicCredential, BasicRules
 from couchgate.core.errors import GateError
 from couchgate.core.explain import Explanation, Step, explain
 from couchgate.core.keys import KeySet, UnusableKeys
@@ -65,7 +66,7 @@ def _explained(settings: Settings, raw: bytes, peer: Peer, now: float, keys: Pat
         return Explanation("refused", error.status, error, (Step("request", {}, error),))
     head, _ = taken
     gate = gate_of(settings)
-    issuer = _issuer_of(head, settings)
+    issuer = _issuer_of(head, settings, gate.basic)
     loaded: dict[str, Loaded] = {}
     if issuer is not None:
         loaded = {issuer.rules.id: _keys_of(issuer, keys)}
@@ -74,13 +75,18 @@ def _explained(settings: Settings, raw: bytes, peer: Peer, now: float, keys: Pat
     return told._replace(steps=tuple(_with_source(step, loaded) for step in told.steps))
 
 
-def _issuer_of(head: RequestHead, settings: Settings) -> IssuerSettings | None:
+def _issuer_of(head: RequestHead, settings: Settings, basic: BasicRules) -> IssuerSettings | None:
     """Whose keys the decision will need; None if it needs none."""
     try:
-        token = credential.bearer(head.fields)
-        if token is None:
+        shown = credential.read(head.fields, basic)
+        if shown is None:
             return None
-        rules = select(unverified(token)[1], [issuer.rules for issuer in settings.issuers])
+        if isinstance(shown, BasicCredential):
+            raise CommandError(
+                "explain knows tokens only: whose password it is, the gate asks its checkers; send the request to it, "
+                "and look up its X-Request-ID by --request-id"
+            )
+        rules = select(unverified(shown)[1], [issuer.rules for issuer in settings.issuers])
     except GateError:
         return None  # the decision ends there, too
     return next(issuer for issuer in settings.issuers if issuer.rules is rules)

@@ -20,8 +20,9 @@ from typing import NamedTuple, Protocol
 from couchgate.core import credential, rewrite, trace
 from couchgate.core.cors import Cors
 from couchgate.core.credential import NO_BASIC, BasicCredential, BasicRules
-from couchgate.core.errors import BadRequest, Forbidden, GateError, Misdirected, Unauthorized
+from couchgate.core.errors import BadRequest, Forbidden, GateError, Unauthorized
 from couchgate.core.feed import FeedFollower
+from couchgate.core.host import Hosts
 from couchgate.core.identity import Introduction
 from couchgate.core.keys import KeySet
 from couchgate.core.memo import Memo
@@ -32,8 +33,6 @@ from couchgate.core.target import Target, destination
 from couchgate.core.token import TokenRules, UnknownKey, verify
 
 VERDICTS_KEPT = 8192
-HOSTS_SEEN = 64  # spellings of served hosts, which differ in case and port
-LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
 
 class Facts(Protocol):
@@ -127,11 +126,10 @@ class Gate:
         self._rules = tuple(rules)
         self._policy = policy
         self._cors = cors
-        self._hosts = hosts
-        self._hosts_seen: set[bytes] = set()
+        self._hosts = Hosts(hosts)
         self._cors_lines = {origin: rewrite.lines_of(cors.answer(origin)) for origin in (None, *cors.origins)}
         self._introduction = introduction
-        self._basic = basic
+        self.basic = basic
         self._host_line = b"\r\nHost: %b" % authority.encode("ascii")
         self.verified = 0  # tokens that were looked at because no verdict was remembered
         self._verdicts: tuple[Mapping[str, KeySet] | None, Memo[bytes, Admission]] = (None, Memo(VERDICTS_KEPT))
@@ -282,7 +280,7 @@ class Gate:
             raise Unauthorized("A token is needed: send it as 'Authorization: Bearer <token>'.", code="token_missing")
         if person is None:
             return NeedPrincipal(basic)
-        return Admission(person, now + self._basic.feed_seconds)
+        return Admission(person, now + self.basic.feed_seconds)
 
     def _check_copy(self, prepared: _Prepared, principal: Principal, target: Target) -> None:
         if len(prepared.copy_to) != 1 or target.database is None:
@@ -304,13 +302,13 @@ class Gate:
         origin = self._cors.match(fields) if b"origin" in special else None
         prepared.screen = Screen(self._cors_lines[origin], preflight=False, close=close)
         try:
-            host = self._check_host(special.get(b"host", ()))
+            host = self._hosts.check(special.get(b"host", ()))
         except GateError as error:
             prepared.host = error
         else:
             prepared.lines = b"%b\r\nX-Forwarded-Host: %b\r\n" % (rewrite.toward_couchdb(fields), host)
             try:
-                shown = credential.read(fields, self._basic) if b"authorization" in special else None
+                shown = credential.read(fields, self.basic) if b"authorization" in special else None
             except GateError as error:
                 prepared.token = error
             else:
@@ -322,23 +320,3 @@ class Gate:
             prepared.copy_to = special.get(b"destination", ())
         fields.prepared = prepared
         return prepared
-
-    def _check_host(self, hosts: tuple[bytes, ...]) -> bytes:
-        if len(hosts) == 1 and hosts[0] in self._hosts_seen:
-            return hosts[0]
-        if len(hosts) != 1:
-            raise BadRequest("A request needs one Host.", code="host_count")
-        try:
-            host = hosts[0].decode("ascii").lower()
-        except UnicodeDecodeError:
-            raise BadRequest("The Host is malformed.", code="host_malformed") from None
-        name, colon, port = host.rpartition(":")
-        if not colon or host.endswith("]"):
-            name, port = host, ""
-        elif not port.isdigit():
-            raise BadRequest("The Host is malformed.", code="host_malformed")
-        if name in LOOPBACK or name in self._hosts or host in self._hosts:
-            if len(self._hosts_seen) < HOSTS_SEEN:
-                self._hosts_seen.add(hosts[0])
-            return hosts[0]
-        raise Misdirected("This gate does not serve that Host: name it in [gate] hosts.")

@@ -72,7 +72,7 @@ def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
     claim = claim_at(claims, rules.claims.name)
     if type(claim) is not str or not claim:
         raise _refused("The token names no user.")
-    return _fit(claim, rules.name_prefix, rules.reserved_prefixes, "The token's user name", "token_claims")
+    return _fit(claim, rules.name_prefix, rules.reserved_prefixes, "The token's user name", code="token_claims")
 
 
 def _fit(bare: str, prefix: str, reserved: tuple[str, ...], what: str, code: str) -> str:
@@ -138,6 +138,6 @@ def person_of(name: str, issuer: str, name_prefix: str = "", reserved_prefixes: 
     (`password_name`) when CouchDB could not be told about such a name unambiguously.
     """
     if not name:
-        raise _refused("The user name is empty.", "password_name")
-    fitting = _fit(name, name_prefix, reserved_prefixes, "The user name", "password_name")
+        raise _refused("The user name is empty.", code="password_name")
+    fitting = _fit(name, name_prefix, reserved_prefixes, "The user name", code="password_name")
     return Principal(issuer, fitting, (), None, None)

@@ -1,5 +1,6 @@
 """`couchgate explain` about a request that has not been sent."""
 
+import base64
 import http.server
 import io
 import json
@@ -232,3 +233,14 @@ def test_keys_from_a_file_replace_the_fetching(folder):
     (folder.path / "jwks").write_bytes(b"{}")
     status, out, _ = folder.run("explain", "--token", token, "--keys", folder.path / "jwks", "GET", "/shared")
     assert (status, "(keys_missing)" in out, "problem: " in out) == (3, True, True)
+
+
+def test_a_password_is_not_asked_about(folder):
+    """Only the running gate has checkers to ask: that is said. A token as password is explained."""
+    (folder.path / "passwd").write_text("alice:wonder\n")
+    checkers = '[auth]\ntoken_as_password = true\n[[auth.checkers]]\nchecker = "file:passwd"\n[cors]'
+    folder.settings(("[cors]", checkers))
+    status, _, err = folder.run("explain", "--header", "Authorization: Basic YWxpY2U6d29uZGVy", "GET", "/shared")
+    assert (status, "explain knows tokens only" in err) == (1, True)
+    token = base64.b64encode(f"_jwt:{folder.minter.token()}".encode()).decode()
+    assert folder.run("explain", "--header", f"Authorization: Basic {token}", "GET", "/shared")[0] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from couchgate.core.errors import BadRequest, Forbidden, Misdirected, Unauthorized
-from couchgate.core.gate import HOSTS_SEEN
+from couchgate.core.host import HOSTS_SEEN
 from couchgate.core.message import Fields
 from couchgate.core.target import classify
 
