@@ -51,7 +51,8 @@ def issuers_of(
     known = (*names, *with_password)
     for index, name in enumerate(written):
         if name not in known:
-            right = "must be the issuer of one of the [[issuers]] or [[auth.checkers]]"
+            where = "[[issuers]] or [[auth.checkers]]" if with_password else "[[issuers]]"
+            right = f"must be the issuer of one of the {where}"
             raise table.error(f"issuers[{index}]", f"{right}, not {shown(name)}" + nearest(name, known))
     if not written:
         raise table.error("issuers", f"must not be empty: {what} would be for nobody")

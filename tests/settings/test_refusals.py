@@ -173,7 +173,7 @@ BAD = {
     "unknown issuer in a rule": (
         "allow =",
         'issuers = ["https://id.example.com"]\nallow =',
-        "rules[0].issuers[0] must be the issuer of one of the [[issuers]] or [[auth.checkers]], not 'https://id.example",
+        "rules[0].issuers[0] must be the issuer of one of the [[issuers]], not 'https://id.example",
     ),
     "no issuer in a rule": ("allow =", "issuers = []\nallow =", "rules[0].issuers must not be empty"),
     "no roles": ("allow =", "roles = []\nallow =", "rules[0].roles must not be empty"),
