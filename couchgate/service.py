@@ -246,7 +246,7 @@ class GateService(MultiService):
         gone = [listener for listener in self.listeners if listener.settings.endpoint not in wanted]
         self.listeners = [listener for listener in self.listeners if listener not in gone] + added
         for listener in [*self.listeners, *gone]:
-            site = listener.site
+            site, elsewhere = listener.site, old.pool is not setup.pool
             listener.settings = wanted.get(listener.settings.endpoint, listener.settings)
             site.obey(
                 setup.gate,
@@ -257,9 +257,7 @@ class GateService(MultiService):
                 log=access.write,
                 admin=listener.settings.admin,
             )
-            site.decide_feeds_again(
-                setup.keyring, elsewhere=old.pool is not setup.pool, same_people=old.people is setup.people
-            )
+            site.decide_feeds_again(setup.keyring, elsewhere=elsewhere, same_people=old.people is setup.people)
         if old.gate is not setup.gate:
             old.gate.forget()
         if old.keyring is not setup.keyring:

@@ -251,7 +251,7 @@ class Gate:
     ) -> Admission | NeedKeys | NeedPrincipal:
         token = prepared.token
         if token is None:
-            return self._admit_person(prepared.basic, person, now)
+            return self._admit_person(prepared, person, now)
         if isinstance(token, GateError):
             raise copy(token)
         keysets = facts.keysets
@@ -273,13 +273,11 @@ class Gate:
         verdicts.put(prepared.token_key, admission)
         return admission
 
-    def _admit_person(
-        self, basic: BasicCredential | None, person: Principal | None, now: float
-    ) -> Admission | NeedPrincipal:
-        if basic is None:
+    def _admit_person(self, prepared: _Prepared, person: Principal | None, now: float) -> Admission | NeedPrincipal:
+        if prepared.basic is None:
             raise Unauthorized("A token is needed: send it as 'Authorization: Bearer <token>'.", code="token_missing")
         if person is None:
-            return NeedPrincipal(basic)
+            return NeedPrincipal(prepared.basic)
         return Admission(person, now + self.basic.feed_seconds)
 
     def _check_copy(self, prepared: _Prepared, principal: Principal, target: Target) -> None:

@@ -23,7 +23,7 @@ _NOT_DECIDING = frozenset(("path", "warnings", "digest", "gate", "limits", "acce
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The settings in force, the gate that decides by them, the keys for it, who knows passwords, and the pool to CouchDB."""
+    """The settings in force, the gate that decides by them, the keys, who knows passwords, the pool to CouchDB."""
 
     settings: Settings
     gate: Gate

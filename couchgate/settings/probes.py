@@ -30,6 +30,7 @@ _CHANGES: tuple[Data, ...] = (
     {"upstream": {"url": "https://b.example", "secret_file": "secret"}},
     {"upstream": {"socket": "couchdb.sock", **_UPSTREAM}},
     {"rules": [{"issuers": ["https://a.example/"], "roles": ["editor"], **_RULE}, {"allow": ["server"]}]},
+    {"auth": {"checkers": [{"checker": "file:secret"}]}, "rules": [{"issuers": ["auth:file"], **_RULE}]},
     {"admin": {"role": "ops", "issuers": ["https://a.example/"]}},
 )
 
