@@ -115,7 +115,7 @@ class Face:
             introduction=ProxyIntroduction(b"secret"),
             authority=AUTHORITY,
         )
-        door = Door(gate, Facts, lambda _id, _kid: defer.succeed(None))
+        door = Door(gate, Facts, lambda _id, _kid: defer.succeed(None), lambda _credential, _address: defer.Deferred())
         self.site = GateSite(
             gate,
             RootResource(ReverseProxyResource(door, self.pool)),
