@@ -260,10 +260,7 @@ class GateService(MultiService):
             site.decide_feeds_again(setup.keyring, elsewhere=elsewhere, same_people=old.people is setup.people)
         if old.gate is not setup.gate:
             old.gate.forget()
-        if old.keyring is not setup.keyring:
-            old.keyring.stopService()
-        if old.people is not setup.people:
-            old.people.stop()
+        setup.let_go_of(old)
         if old.pool is not setup.pool:
             old.pool.stop()
             self._retired.add(old.pool)

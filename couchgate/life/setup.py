@@ -31,6 +31,13 @@ class Setup:
     people: People
     pool: UpstreamPool
 
+    def let_go_of(self, old: Setup) -> None:
+        """Stop the keys and the people of `old` that are not these."""
+        if old.keyring is not self.keyring:
+            old.keyring.stopService()
+        if old.people is not self.people:
+            old.people.stop()
+
 
 def setup_of(settings: Settings, reactor: Any, lane: Lane | None, old: Setup | None = None) -> Setup:
     """What `settings` describe; of `old` is kept what has not changed. Raises SettingsError for a missing checker."""
