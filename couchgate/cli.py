@@ -163,6 +163,7 @@ def _check(args: argparse.Namespace) -> int:
     settings = load(args.config)
     _check_endpoints(settings)
     _check_checkers(settings)
+    _check_key_sources(settings)
     for warning in settings.warnings:
         sys.stderr.write(f"couchgate: warning: {warning}\n")
     upstream = settings.upstream
@@ -199,6 +200,14 @@ def _check_checkers(settings: Settings) -> None:
         from couchgate.wiring import people_of  # noqa: PLC0415
 
         people_of(settings, Clock())
+
+
+def _check_key_sources(settings: Settings) -> None:
+    """What only other packages know about keys: their kinds of sources, and the arguments of these."""
+    from couchgate.wiring import check_key_source  # noqa: PLC0415 - `token` runs without Twisted
+
+    for issuer in settings.issuers:
+        check_key_source(issuer)
 
 
 def _token(args: argparse.Namespace) -> int:

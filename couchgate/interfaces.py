@@ -7,7 +7,8 @@ All of it belongs to the reactor's thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zope.interface import Attribute, Interface, implementer
 
@@ -79,6 +80,40 @@ class IKeySource(Interface):
         """End timers, connections and loads at once; those who wait for a load are let go.
 
         `current` answers as before. A source that is not running is left as it is.
+        """
+
+
+class KeyRequest(NamedTuple):
+    """For which keys a source is made: what an `[[issuers]]` table with `keys = "KIND:ARGUMENT"` says of them.
+
+    `argument` is the text after the first colon, perhaps empty. `algorithms` are those that the keys may be used with,
+    of one family (all HS, or none). `issuer` is the `iss`. Relative paths in `argument` start at `folder`, which is
+    absolute. More fields may follow; take them by name.
+    """
+
+    argument: str
+    algorithms: frozenset[str]
+    issuer: str
+    folder: Path
+
+
+class IKeySourceFactory(Interface):
+    """Makes key sources of a kind of its own, so that `keys = "KIND:ARGUMENT"` may stand in the settings.
+
+    It is found by `twisted.plugin`: a package puts a module into `twisted/plugins` (without an `__init__.py` in either
+    folder), with an instance that provides this interface and `twisted.plugin.IPlugin`. docs/keys.md has an example.
+    """
+
+    kind: str = Attribute("""The word before the colon: `[a-z][a-z0-9_]+`, but not "http" or "https".""")
+
+    def source(request: KeyRequest, reactor: Any) -> IKeySource:  # noqa: N805 - methods of a zope interface have no self
+        """A source of the keys that `request` describes, on `reactor` (also its clock), and not started.
+
+        `couchgate check` calls this as well, with a reactor that does nothing, and throws the source away: so it may
+        look at files and the environment, and must start, connect and write nothing.
+
+        Raises ValueError if there can be no such source: the text ends a sentence that began with the settings key,
+        as in "names the variable KEYS, which is not set". It holds nothing secret.
         """
 
 

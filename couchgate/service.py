@@ -38,7 +38,7 @@ BIND_SECONDS = 5.0  # how long a reload waits for an endpoint that does not list
 
 
 class GateService(MultiService):
-    """The whole gate: key ring, pool and listeners, from `settings`.
+    """The whole gate: key ring, pool and listeners, from `settings`. Raises SettingsError for keys nobody can find.
 
     `reload_from` reads the settings anew, or raises SettingsError; None: this gate cannot be reloaded.
 

@@ -38,11 +38,13 @@ PATH is a TOML file with one [[issuers]] table, as in couchgate's settings:
 "issuer" must be the token's "iss", one of "audiences" must be in its "aud",
 and its signature must be by one of "algorithms" (RS, PS, ES 256 to 512 and
 EdDSA, or HS256 to HS512) with a key of that issuer. "keys" is the URL of a
-JWKS, or a file: a JWKS, public keys in PEM, or for HS256 to HS512 the secret.
+JWKS, "oidc" to ask the issuer for it (OpenID Connect Discovery), or a file: a
+JWKS, public keys in PEM, or for HS256 to HS512 the secret.
 A relative path starts at the folder of PATH. A changed file is read again, a
 URL is asked again for a key that is not known yet.
 
-Optional are authorized_parties, leeway, name_prefix and [issuers.claims].
+Optional are authorized_parties, leeway, name_prefix, stale_seconds and
+[issuers.claims].
 The avatar is named by the claim "sub", or by the claim that name = "..." in
 [issuers.claims] says. The application must hand in the token as a credential
 that provides couchgate.checkers.IToken. couchgate itself adds the issuer to
@@ -71,11 +73,13 @@ class JWTCheckerFactory:
         """The checker for the file at `argstring`. Raises InvalidAuthArgumentString with one sentence."""
         from couchgate.checkers import TokenChecker  # noqa: PLC0415 - see the module
         from couchgate.settings import SettingsError, load_issuer  # noqa: PLC0415 - see the module
+        from couchgate.wiring import check_key_source  # noqa: PLC0415 - see the module
 
         if not argstring:
             raise InvalidAuthArgumentString("--auth jwt needs a path, as in --auth jwt:issuer.toml")
         try:
             issuer = load_issuer(Path(argstring))
+            check_key_source(issuer)
         except SettingsError as error:
             raise InvalidAuthArgumentString(str(error)) from error
         keys = _LateKeys(issuer)
@@ -103,9 +107,9 @@ class _LateKeys:
         from twisted.internet import reactor  # noqa: PLC0415, TID251 - see the class; this is no part of the gate
 
         from couchgate.facts.keyring import KeyRing  # noqa: PLC0415 - see the module
-        from couchgate.facts.sources import key_source  # noqa: PLC0415 - see the module
+        from couchgate.wiring import key_source_of  # noqa: PLC0415 - see the module
 
-        ring = KeyRing({self._issuer.rules.id: key_source(self._issuer, reactor)}, reactor)
+        ring = KeyRing({self._issuer.rules.id: key_source_of(self._issuer, reactor)}, reactor)
         ring.startService()
         reactor.addSystemEventTrigger("before", "shutdown", ring.stopService)
         return ring

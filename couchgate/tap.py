@@ -71,6 +71,6 @@ def makeService(options: Options) -> IService:
 
     try:
         service: Any = GateService(options.settings, reactor, options.reload)
-    except SettingsError as error:
+    except SettingsError as error:  # what only plugins know: kinds of key sources, and of checkers
         raise SystemExit(f"couchgate: {error}") from None
     return service  # type: ignore[no-any-return]  # zope's interface

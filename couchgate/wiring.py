@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from OpenSSL import crypto
@@ -15,6 +14,8 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThreadPool
 
 from couchgate.core.cors import Cors
 from couchgate.core.credential import BasicRules
@@ -28,6 +29,7 @@ from couchgate.core.identity import (
 )
 from couchgate.core.policy import Policy
 from couchgate.facts.keyring import KeyRing
+from couchgate.facts.keystore import KeyStore
 from couchgate.facts.people import People
 from couchgate.facts.sources import key_source
 from couchgate.interfaces import IKeySource
@@ -38,6 +40,26 @@ from couchgate.upstream.names import NameEndpoint
 from couchgate.upstream.pool import Connector
 from couchgate.upstream.secure import Verify, name_check
 from couchgate.wire.lane import Lane
+
+
+def key_store_of(settings: Settings, reactor: Any) -> KeyStore:
+    """Where key sets outlive the process. The disk is waited for in the reactor's threads."""
+    return KeyStore(
+        settings.gate.state_dir / "keys", lambda write: deferToThreadPool(reactor, reactor.getThreadPool(), write)
+    )
+
+
+def key_source_of(issuer: IssuerSettings, reactor: Any, store: KeyStore | None = None) -> IKeySource:
+    """The source of one issuer's keys, not started. Raises SettingsError."""
+    try:
+        return key_source(issuer, reactor, store)
+    except ValueError as error:
+        raise SettingsError(f"{issuer.place}.keys {error}") from error
+
+
+def check_key_source(issuer: IssuerSettings) -> None:
+    """Make the source of one issuer's keys, and throw it away without starting it. Raises SettingsError."""
+    key_source_of(issuer, MemoryReactorClock())
 
 
 def introduction_of(upstream: UpstreamSettings) -> Introduction:
@@ -70,27 +92,23 @@ def keyring_of(settings: Settings, reactor: Any, old: Settings | None = None, el
     """All keys that these settings need.
 
     `elder` is the ring of the settings `old`, which runs: those of its sources serve on whose settings are the same,
-    and it is the answer itself if nothing about issuers has changed.
+    and it is the answer itself if nothing about issuers has changed. Raises SettingsError for keys of another package's
+    kind that cannot be had.
     """
     left: list[tuple[object, IKeySource]] = []
     if old is not None and elder is not None:
         if old.issuers == settings.issuers:
             return elder
-        left = [(_source_settings(each), elder.sources[each.rules.id]) for each in old.issuers]
+        left = [(each.key_settings, elder.sources[each.rules.id]) for each in old.issuers]
+    store = key_store_of(settings, reactor)
     sources: dict[str, IKeySource] = {}
     for each in settings.issuers:
-        same = next((pair for pair in left if pair[0] == _source_settings(each)), None)
+        same = next((pair for pair in left if pair[0] == each.key_settings), None)
         if same is not None:
             left.remove(same)
-        sources[each.rules.id] = key_source(each, reactor) if same is None else same[1]
+        sources[each.rules.id] = key_source_of(each, reactor, store) if same is None else same[1]
     issuers = {each.rules.id: each.rules.issuer for each in settings.issuers}
     return KeyRing(sources, reactor, issuers=issuers, elder=elder)
-
-
-def _source_settings(issuer: IssuerSettings) -> tuple[object, ...]:
-    """Everything that a key source is made of: all but how tokens are judged."""
-    others = (getattr(issuer, field.name) for field in fields(issuer) if field.name != "rules")
-    return issuer.rules.issuer, issuer.rules.algorithms, *others
 
 
 def people_of(settings: Settings, reactor: Any) -> People:

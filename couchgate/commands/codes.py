@@ -99,7 +99,8 @@ CODES: dict[str, Meaning] = {
         "See that `keys` names this issuer's keys, and that the gate can load them (its log has the problem).",
     ),
     "keys_missing": Meaning(
-        "The issuer's keys could not be loaded yet.", "`/_gate/ready` and the log say why; clients try again."
+        "The issuer's keys could not be loaded yet, or not for longer than `stale_seconds`.",
+        "`/_gate/ready` and the log say why; clients try again.",
     ),
     "credential_duplicate": Meaning("The request had two Authorization fields.", _CLIENT),
     "basic_malformed": Meaning(

@@ -30,8 +30,11 @@ class JwksLoader(Protocol):
     def description(self) -> str:
         """Where the set comes from, without a secret, as in `IKeySource.description`."""
 
-    def load(self) -> Deferred[Document]:
-        """The set as it came. Fails with FetchFailed within a bounded time; may be cancelled."""
+    def load(self, *, anew: bool) -> Deferred[Document]:
+        """The set as it came. Fails with FetchFailed within a bounded time; may be cancelled.
+
+        `anew`: what the last call gave was no good, so nothing that was remembered may be relied on.
+        """
 
 
 class JwksUrl:
@@ -52,7 +55,7 @@ class JwksUrl:
         self._max_bytes = max_bytes
         self._seconds = seconds
 
-    def load(self) -> Deferred[Document]:
+    def load(self, *, anew: bool = False) -> Deferred[Document]:  # noqa: ARG002 - nothing is remembered
         """One GET."""
         return fetch(self._agent, self._url, self._clock, max_bytes=self._max_bytes, seconds=self._seconds)
 

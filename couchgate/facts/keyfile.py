@@ -92,7 +92,7 @@ class FileKeys:
             if signature == self._seen:
                 return
             self._seen = signature
-            data = _read(self._path)
+            data = read_regular(self._path, MAX_BYTES)
             if data == self._data:
                 self._loaded()
                 return
@@ -122,10 +122,10 @@ class FileKeys:
         self.problem = problem
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of the file.
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of the file, `most` at most.
 
-    Raises UnusableKeys for what is no regular file (reading a FIFO would block the gate) or is too long.
+    Raises OSError, and UnusableKeys for what is no regular file (reading a FIFO would block the gate) or is too long.
     """
     # O_NONBLOCK: opening a FIFO must not wait for its writer. Windows has no such flag, POSIX no O_BINARY.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -133,11 +133,11 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise UnusableKeys("is not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     finally:
         os.close(descriptor)
-    if len(data) > MAX_BYTES:
-        raise UnusableKeys(f"is longer than {MAX_BYTES} bytes, which no key file is")
+    if len(data) > most:
+        raise UnusableKeys(f"is longer than {most} bytes, which no key file is")
     return data
 
 

@@ -157,7 +157,7 @@ class UrlKeys:
         self._disarm()
         self._for_key = for_key
         self.attempts += 1
-        self._load = load = self._loader.load()
+        self._load = load = self._loader.load(anew=self._failed_in_a_row > 0)
         load.addCallback(self._take).addErrback(self._failed).addCallback(self._ended)
 
     def _take(self, document: Document) -> float:

@@ -22,14 +22,28 @@ from couchgate.core.token import ClaimNames, TokenRules
 from couchgate.core.verifier import HMAC_ALGORITHMS, PUBLIC_ALGORITHMS
 from couchgate.settings.files import read_file
 from couchgate.settings.model import IssuerSettings
-from couchgate.settings.network import keys_address
+from couchgate.settings.network import issuer_address, keys_address
 from couchgate.settings.reader import Table, clause, shown
 
-ISSUER_KEYS = ("issuer", "audiences", "authorized_parties", "algorithms", "keys", "leeway", "name_prefix", "claims")
+ISSUER_KEYS = (
+    "issuer",
+    "audiences",
+    "authorized_parties",
+    "algorithms",
+    "keys",
+    "stale_seconds",
+    "leeway",
+    "name_prefix",
+    "claims",
+)
 CLAIM_KEYS = ("name", "roles", "tenant")
 _ALGORITHMS = (*sorted(HMAC_ALGORITHMS), *sorted(PUBLIC_ALGORITHMS))
+_KIND = re.compile(r"(?!https?:)([a-z][a-z0-9_]+):(.*)")  # one letter is a drive of Windows: C:\keys.pem
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _MOST_LEEWAY = 300
+_STALE_SECONDS = 86400
+_LEAST_STALE = 300
+_MOST_STALE = 7 * 86400
 _LONGEST_PREFIX = 64
 
 
@@ -77,8 +91,14 @@ def _read_issuer(table: Table, name: str) -> IssuerSettings:
         ),
         name_prefix=read_prefix(table, ""),
     )
-    keys, source = _keys(table, algorithms)
-    return IssuerSettings(rules, keys, source)
+    keys, source = _keys(table, issuer, algorithms)
+    stale_seconds = table.seconds("stale_seconds", _LEAST_STALE, _MOST_STALE, _STALE_SECONDS)
+    if table.has("stale_seconds") and source not in {"url", "oidc"}:
+        table.warn("stale_seconds", 'has no effect: it is for keys that are a URL or "oidc"')
+    document = table.document
+    return IssuerSettings(
+        rules, keys, source, stale_seconds, f"{document.path}: {table.name}", document.path.absolute().parent
+    )
 
 
 def _algorithms(table: Table) -> frozenset[str]:
@@ -109,22 +129,26 @@ def read_prefix(table: Table, default: str) -> str:
     return prefix
 
 
-def _keys(table: Table, algorithms: frozenset[str]) -> tuple[str, str]:
-    """What `keys` names, and its source. A file must parse now; a URL is asked when the gate runs."""
+def _keys(table: Table, issuer: str, algorithms: frozenset[str]) -> tuple[str, str]:
+    """What `keys` names, and its source. A file must parse now; a server is asked when the gate runs."""
     keys = table.text("keys")
     secret = algorithms <= HMAC_ALGORITHMS
+    if (keys == "oidc" or _URL.match(keys)) and secret:
+        raise table.error("keys", "must name a file: the secret of HS algorithms is never fetched from a URL")
     if keys == "oidc":
-        raise table.error(
-            "keys", 'may not be "oidc" yet: that comes with a later release; write the URL of the JWKS, or a file'
-        )
+        try:
+            issuer_address(issuer)
+        except ValueError as error:
+            raise table.error("issuer", f'{error}, because keys = "oidc" asks there') from error
+        return issuer, "oidc"
     if _URL.match(keys):
-        if secret:
-            raise table.error("keys", "must name a file: the secret of HS algorithms is never fetched from a URL")
         try:
             keys_address(keys)
         except ValueError as error:
             raise table.error("keys", str(error)) from error
         return keys, "url"
+    if kind := _KIND.fullmatch(keys):
+        return kind[2], kind[1]
     path = table.document.resolve(keys)
     data = read_file(table, "keys", path, secret=secret)
     if not data.strip():

@@ -95,12 +95,22 @@ class UpstreamSettings:
 class IssuerSettings:
     """One `[[issuers]]` table: how its tokens are judged, and where its keys are.
 
-    `source` is "url" (`keys` is a JWKS address) or "file" (`keys` is an absolute path).
+    `source` is "url" (`keys` is a JWKS address), "file" (an absolute path), "oidc" (the issuer), or the kind of another
+    package's source (its argument), which is not known to be there. `stale_seconds` is for "url" and "oidc". `place` is
+    how an error begins that is found later ("FILE: issuers[0]"); `folder` is where the file's relative paths start.
     """
 
     rules: TokenRules
     keys: str
     source: str
+    stale_seconds: float
+    place: str
+    folder: Path
+
+    @property
+    def key_settings(self) -> tuple[object, ...]:
+        """All that the source of the keys is made from: issuers that are equal in this can share one."""
+        return self.source, self.keys, self.rules.algorithms, self.rules.issuer, self.stale_seconds, self.folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,13 @@ def keys_address(text: str) -> None:
         raise ValueError("must begin with https://; http:// is for this machine (localhost) only")
 
 
+def issuer_address(text: str) -> None:
+    """Judge an issuer that is asked for its keys (OpenID Connect Discovery 1.0, 3): as `keys_address`, no query."""
+    keys_address(text)
+    if "?" in text:
+        raise ValueError("must be a URL without a query")
+
+
 def endpoint(text: str) -> str:
     """A Twisted endpoint string of good form; the port of tcp and ssl, and what systemd needs, are judged too."""
     match = _ENDPOINT.fullmatch(text)

@@ -241,11 +241,16 @@ async def test_real_sources_side_by_side(server, reactor, clock, tmp_path, make)
 
 @pytest.mark.parametrize(
     ("source", "keys", "kind"),
-    [("url", "https://id.example.com/jwks", UrlKeys), ("file", "/etc/keys.pem", FileKeys)],
+    [
+        ("url", "https://id.example.com/jwks", UrlKeys),
+        ("oidc", "https://id.example.com", UrlKeys),
+        ("file", "/etc/keys.pem", FileKeys),
+    ],
 )
 def test_settings_choose_the_source(clock, source, keys, kind):
-    """An issuer's settings give a source by URL or from a file."""
-    settings = SimpleNamespace(source=source, keys=keys, rules=SimpleNamespace(algorithms=frozenset({"ES256"})))
+    """An issuer's settings give a source by URL, by discovery or from a file."""
+    rules = SimpleNamespace(algorithms=frozenset({"ES256"}), issuer="https://id.example.com")
+    settings = SimpleNamespace(source=source, keys=keys, rules=rules, stale_seconds=300.0)
     made = key_source(settings, clock)
-    assert type(made) is kind
-    assert made.description == keys
+    assert (type(made), made.kind) == (kind, source)
+    assert made.description.startswith(keys)

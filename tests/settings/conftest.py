@@ -57,6 +57,7 @@ audiences = []
 authorized_parties = ["app"]
 algorithms = ["ES256", "ES384"]
 keys = "http://localhost:8080/jwks.json"
+stale_seconds = 3600
 leeway = 0
 name_prefix = "id:"
 [issuers.claims]

@@ -40,6 +40,8 @@ def test_a_minimal_file_gets_the_documented_defaults(settle, folder, minimal):
     )
     (issuer,) = settings.issuers
     assert (issuer.source, issuer.keys) == ("file", str(folder / "key.pub.pem"))
+    assert (issuer.stale_seconds, issuer.folder) == (86400.0, folder)
+    assert issuer.place == f"{settings.path}: issuers[0]"
     assert (issuer.rules.leeway, issuer.rules.name_prefix, issuer.rules.claims.name) == (30.0, "", "sub")
     assert settings.rules[0].issuers == {"https://id.example.com/"}
     assert settings.auth == AuthSettings((), token_as_password=False, feed_seconds=3600.0)
@@ -78,6 +80,7 @@ def test_every_value_arrives_where_it_belongs(settle, folder, everything):
     )
     rules = settings.issuers[0].rules
     assert (settings.issuers[0].keys, settings.issuers[0].source) == ("http://localhost:8080/jwks.json", "url")
+    assert settings.issuers[0].stale_seconds == 3600
     assert (rules.audiences, rules.authorized_parties) == (frozenset(), {"app"})
     assert (rules.algorithms, rules.leeway, rules.name_prefix) == ({"ES256", "ES384"}, 0.0, "id:")
     assert dataclasses.astuple(rules.claims) == ("preferred_username", "realm_access.roles", "org")

@@ -113,7 +113,27 @@ BAD = {
     "algorithm none": ('["ES256"]', '["none"]', "issuers[0].algorithms[0] must be one of HS256"),
     "misspelt algorithm": ('["ES256"]', '["es256"]', "issuers[0].algorithms[0] must be one of HS256"),
     "two families": ('["ES256"]', '["ES256", "HS256"]', "issuers[0].algorithms must be of one family"),
-    "oidc": ('"key.pub.pem"', '"oidc"', 'issuers[0].keys may not be "oidc" yet: that comes with a later release'),
+    "oidc by http": (
+        '"https://id.example.com/"\naudiences = ["couchgate"]\nalgorithms = ["ES256"]\nkeys = "key.pub.pem"',
+        '"http://id.example.com/"\naudiences = ["couchgate"]\nalgorithms = ["ES256"]\nkeys = "oidc"',
+        "issuers[0].issuer must begin with https://; http:// is for this machine (localhost) only, because keys = ",
+    ),
+    "oidc with a query": (
+        '"https://id.example.com/"\naudiences = ["couchgate"]\nalgorithms = ["ES256"]\nkeys = "key.pub.pem"',
+        '"https://id.example.com/?a=b"\naudiences = ["couchgate"]\nalgorithms = ["ES256"]\nkeys = "oidc"',
+        "issuers[0].issuer must be a URL without a query",
+    ),
+    "secret by oidc": (
+        '["ES256"]\nkeys = "key.pub.pem"',
+        '["HS256"]\nkeys = "oidc"',
+        "issuers[0].keys must name a file",
+    ),
+    "https without slashes": ('"key.pub.pem"', '"https:id.example.com"', "issuers[0].keys names "),
+    "too short a time for old keys": (
+        "keys =",
+        "stale_seconds = 299\nkeys =",
+        "issuers[0].stale_seconds must be a number of seconds from 300 to 604800, not 299",
+    ),
     "keys by http": ('"key.pub.pem"', '"http://id.example.com/jwks"', "issuers[0].keys must begin with https://"),
     "keys by another scheme": (
         '"key.pub.pem"',

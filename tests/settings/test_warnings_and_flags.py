@@ -26,6 +26,14 @@ def test_a_doubtful_pattern_is_a_warning(settle, minimal):
     assert "rules[0].databases[0] is doubtful: in the database pattern" in warning
 
 
+@pytest.mark.parametrize("keys", ["key.pub.pem", "env:KEYS"])
+def test_a_time_for_old_keys_that_do_not_come_from_a_server_is_a_warning(settle, minimal, keys):
+    """`stale_seconds` is for keys by URL and discovery; beside others it is warned of."""
+    text = minimal.replace('keys = "key.pub.pem"', f'stale_seconds = 3600\nkeys = "{keys}"')
+    (warning,) = settle(text).warnings
+    assert "issuers[0].stale_seconds has no effect" in warning
+
+
 def test_a_relative_path_in_an_endpoint_is_a_warning(settle, minimal):
     """Twisted reads such a path from the working directory, not from the settings' folder."""
     text = '[gate]\nlisten = ["unix:gate.sock", "ssl:443:privateKey=/k.pem:certKey=c.pem"]\n' + minimal

@@ -39,7 +39,7 @@ auth = "none"
 {more_upstream}
 
 [[issuers]]
-issuer = "https://id.example.com/"
+issuer = "{issuer}"
 audiences = ["couchgate"]
 algorithms = ["ES256"]
 keys = "{keys}"
@@ -86,6 +86,7 @@ class LiveGate:
         drain_seconds=0.2,
         leeway=0,
         keys="key.pem",
+        issuer="https://id.example.com/",
         access="access.log",
         admin=False,
         role="",
@@ -110,6 +111,7 @@ class LiveGate:
                 drain_seconds=drain_seconds,
                 leeway=leeway,
                 keys=keys,
+                issuer=issuer,
                 access=access,
                 admin=str(admin).lower(),
                 role=role,
