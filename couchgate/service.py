@@ -28,7 +28,8 @@ from couchgate.overview import Overview
 from couchgate.settings import ListenerSettings, Settings, SettingsError
 from couchgate.upstream.pool import UpstreamPool
 from couchgate.upstream.probe import probe, reach
-from couchgate.web.resources import Door, ReverseProxyResource
+from couchgate.web.door import Door
+from couchgate.web.resources import ReverseProxyResource
 from couchgate.web.site import GateSite
 from couchgate.wire.lane import lane_of
 from couchgate.wiring import endpoint_of, verify_of

@@ -78,7 +78,7 @@ def _explained(settings: Settings, raw: bytes, peer: Peer, now: float, keys: Pat
 def _issuer_of(head: RequestHead, settings: Settings, basic: BasicRules) -> IssuerSettings | None:
     """Whose keys the decision will need; None if it needs none."""
     try:
-        shown = credential.read(head.fields, basic)
+        shown = credential.read(head, basic)
         if shown is None:
             return None
         if isinstance(shown, BasicCredential):

@@ -51,7 +51,7 @@ async def _proxy(couchdb: CouchDB, upstream: UpstreamSettings, anonymous: Sessio
     secret = upstream.secret or b""
 
     async def takes(key: bytes, digest: str) -> Session:
-        return await couchdb.session(ProxyIntroduction(key, digest).lines(DOCTOR, now))
+        return await couchdb.session(ProxyIntroduction(key, digest).lines(DOCTOR, now)[0])
 
     claim = b"X-Auth-CouchDB-UserName: %b\r\n" % NAME.encode()
     forged = [
@@ -96,8 +96,8 @@ async def _proxy_fault(takes: Callable[[bytes, str], Awaitable[Session]], secret
 
 
 async def _jwt(couchdb: CouchDB, upstream: UpstreamSettings, anonymous: Session, now: float) -> list[Finding]:
-    right = await couchdb.session(JwtIntroduction(upstream.secret or b"").lines(DOCTOR, now))
-    forged = await couchdb.session(JwtIntroduction(secrets.token_bytes(32)).lines(DOCTOR, now))
+    right = await couchdb.session(JwtIntroduction(upstream.secret or b"").lines(DOCTOR, now)[0])
+    forged = await couchdb.session(JwtIntroduction(secrets.token_bytes(32)).lines(DOCTOR, now)[0])
     found = _handlers("jwt", anonymous.handlers or right.handlers)
     if forged.name == NAME:
         return [*found, error("jwt", "CouchDB believes a token that was signed with another secret; do not use it.")]

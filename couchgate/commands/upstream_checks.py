@@ -50,7 +50,7 @@ async def _looks(settings: Settings, couchdb: CouchDB, anonymous: Session, now: 
     upstream = settings.upstream
     origins = settings.cors.origins or (_STRANGER,)
     origin = b"Origin: %b\r\n" % origins[0].encode()
-    name = introduction_of(upstream).lines(DOCTOR, now) if anonymous.status == 401 else b""
+    name = introduction_of(upstream).lines(DOCTOR, now)[0] if anonymous.status == 401 else b""
     welcome = await couchdb.get(b"/", origin + name)
     found = [*_version(welcome), *_clock(welcome, upstream, now)]
     found += await _party(couchdb, anonymous)

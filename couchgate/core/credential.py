@@ -16,7 +16,7 @@ import re
 from typing import NamedTuple
 
 from couchgate.core.errors import BadRequest, Unauthorized
-from couchgate.core.message import Fields
+from couchgate.core.message import RequestHead
 from couchgate.core.strict import base64_text
 
 TOKEN_USER = "_jwt"  # whose password is a token
@@ -58,16 +58,16 @@ class BasicCredential:
         return "<BasicCredential>"
 
 
-def read(fields: Fields, basic: BasicRules = NO_BASIC) -> bytes | BasicCredential | None:
+def read(head: RequestHead, basic: BasicRules = NO_BASIC) -> bytes | BasicCredential | None:
     """The token, the name and password, or None when no `Authorization` was sent.
 
     Raises BadRequest (`credential_duplicate`), and Unauthorized: `token_scheme` for a scheme that is not taken,
     `token_malformed` for what is no token68, `basic_malformed` for what is no name and password.
     """
-    values = fields.all(b"authorization")
+    values = head.fields.special.get(b"authorization", ())
     if not values:
-        return None
-    if len(values) > 1:
+        return head.bearer or None
+    if len(values) > 1 or head.bearer:
         raise BadRequest("A request may have one Authorization field.", code="credential_duplicate")
     scheme, _, rest = values[0].partition(b" ")
     kind = scheme.lower()

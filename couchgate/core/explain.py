@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from couchgate.core import credential
 from couchgate.core.errors import GateError, InternalError
-from couchgate.core.gate import Admission, Facts, Forward, Gate
+from couchgate.core.gate import Gate
 from couchgate.core.keys import KeySet
 from couchgate.core.kinds import Kind
 from couchgate.core.message import Pair, Peer, RequestHead
@@ -25,6 +25,7 @@ from couchgate.core.policy import ALLOWABLE, Rule
 from couchgate.core.principal import Principal, claim_at, principal_of, role_problem
 from couchgate.core.target import Target, classify, destination
 from couchgate.core.token import Header, TokenRules, select, unverified, verify
+from couchgate.core.verdict import Admission, Facts, Forward
 
 MASK = b"***"
 _CLAIMS = ("iss", "aud", "azp", "exp", "nbf", "iat", "jti")
@@ -168,7 +169,7 @@ class _Story:
 
     def _principal(self) -> Principal:
         try:
-            shown = credential.read(self._head.fields, self._gate.basic)
+            shown = credential.read(self._head, self._gate.basic)
             self.token = shown if isinstance(shown, bytes) else b""
             if not self.token:
                 self._gate.admit(self._head, self._facts, self._now, asked=True)

@@ -6,8 +6,9 @@ whether it exists or not. Only a `GateError` says no on purpose; any other excep
 it with 500 and forwards nothing.
 
 What depends on the header fields alone is derived once per distinct header block and kept on the `Fields` object
-(`prepared`); a token's verdict is kept under its SHA-256 until it expires or any key set changes. Neither can change
-an answer: the first is a pure function of the fields and this gate, the second of the token, the keys and the time.
+(`prepared`); a token's verdict, the lines that introduce its bearer to CouchDB and the rule for the database last asked
+for are kept with the token until it expires or any key set changes. Neither can change an answer: the first is a pure
+function of the fields and this gate, the second of the token, the keys, the settings and the time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from hashlib import sha256
-from typing import NamedTuple, Protocol
 
 from couchgate.core import credential, rewrite, trace
 from couchgate.core.cors import Cors
@@ -29,78 +29,24 @@ from couchgate.core.memo import Memo
 from couchgate.core.message import Fields, Pair, Peer, RequestHead
 from couchgate.core.policy import Policy
 from couchgate.core.principal import Principal, principal_of
-from couchgate.core.target import Target, destination
+from couchgate.core.target import Kind, Target, destination
 from couchgate.core.token import TokenRules, UnknownKey, verify
+from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, Screen
 
 VERDICTS_KEPT = 8192
-
-
-class Facts(Protocol):
-    """What a face knows now. `keysets`: by `TokenRules.id`, a new mapping whenever one of them changes."""
-
-    @property
-    def keysets(self) -> Mapping[str, KeySet]:
-        """The usable key sets."""
-
-
-class Screen(NamedTuple):
-    """What is known of a request before anybody looks at its token.
-
-    `lines`: the header lines for every answer. `close`: the client asks to close the connection after it.
-    """
-
-    lines: bytes
-    preflight: bool
-    close: bool
-
-
-class Admission(NamedTuple):
-    """A person whose token is valid, or whose feeds may live, until `expires` (seconds since the epoch)."""
-
-    principal: Principal
-    expires: float
-
-
-class NeedKeys(NamedTuple):
-    """Refresh the key set of `rules_id`, which lacks `kid`, once, and ask again with `asked`."""
-
-    rules_id: str
-    kid: str | None
-
-
-class NeedPrincipal(NamedTuple):
-    """Ask the checkers once whose name and password this is, and ask again with that `person`."""
-
-    credential: BasicCredential
-
-
-class Forward(NamedTuple):
-    """Relay the request.
-
-    `head`: start line and fields toward CouchDB, without framing. `judge`: the body must be judged for design
-    documents. `follower`: the answer is a feed that ends when the admission expires.
-    """
-
-    head: bytes
-    principal: Principal
-    target: Target
-    expires: float
-    judge: bool
-    follower: FeedFollower | None
+KEY_BYTES = 2048  # of a token that is kept as it is; of a longer one its hash, to bound what verdicts take
 
 
 class _Prepared:
     """What a gate derives from header fields alone."""
 
-    __slots__ = ("basic", "copy_to", "gate", "host", "lines", "screen", "token", "token_key", "trace", "upgrade")
+    __slots__ = ("copy_to", "gate", "host", "lines", "named", "screen", "trace", "upgrade")
 
     def __init__(self) -> None:
         self.gate: Gate | None = None
         self.host: GateError | None = None
         self.screen = Screen(b"", preflight=False, close=False)
-        self.token: bytes | GateError | None = None
-        self.token_key = b""
-        self.basic: BasicCredential | None = None
+        self.named = False  # whether there is an `Authorization` among them
         self.lines = b""
         self.copy_to: tuple[bytes, ...] = ()
         self.trace = b""
@@ -190,7 +136,7 @@ class Gate:
         prepared: _Prepared | None = head.fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(head.fields)
-        return self._admit(prepared, facts, now, asked=asked, person=person)
+        return self._admit(head, prepared, facts, now, asked=asked, person=person)
 
     def decide(
         self,
@@ -214,11 +160,11 @@ class Gate:
         prepared: _Prepared | None = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
-        admission = self._admit(prepared, facts, now, asked=asked, person=person)
+        admission = self._admit(head, prepared, facts, now, asked=asked, person=person)
         if not isinstance(admission, Admission):
             return admission
         principal = admission.principal
-        self._policy.check(principal, target)
+        self._check(admission, target)
         if prepared.upgrade:
             raise Forbidden("The gate does not relay upgraded connections.", code="upgrade")
         if target.copies:
@@ -235,7 +181,7 @@ class Gate:
                 head.target,
                 self._host_line,
                 prepared.lines,
-                self._introduction.lines(principal, now),
+                admission.introduced if now < admission.introduced_until else self._introduce(admission, now),
                 peer.lines,
                 traced,
             ),
@@ -246,20 +192,45 @@ class Gate:
             FeedFollower.of(head.target) if target.feed else None,
         )
 
+    def _check(self, admission: Admission, target: Target) -> None:
+        """Raises Forbidden unless the policy lets this person reach `target`."""
+        rule = admission.rule
+        if rule is None or target.database is None or target.database != admission.database:
+            rule = self._policy.check(admission.principal, target)
+            if target.database is not None:
+                admission.database, admission.rule = target.database, rule
+        elif target.kind not in rule.allow or target.kind == Kind.SERVER:
+            self._policy.check(admission.principal, target)  # which says no, and why
+
+    def _introduce(self, admission: Admission, now: float) -> bytes:
+        admission.introduced, admission.introduced_until = self._introduction.lines(admission.principal, now)
+        return admission.introduced
+
     def _admit(
-        self, prepared: _Prepared, facts: Facts, now: float, *, asked: bool, person: Principal | None
+        self,
+        head: RequestHead,
+        prepared: _Prepared,
+        facts: Facts,
+        now: float,
+        *,
+        asked: bool,
+        person: Principal | None,
     ) -> Admission | NeedKeys | NeedPrincipal:
-        token = prepared.token
-        if token is None:
-            return self._admit_person(prepared, person, now)
-        if isinstance(token, GateError):
-            raise copy(token)
+        token = head.bearer
+        if prepared.host is not None:  # a face that did not ask `screen`
+            raise copy(prepared.host)
+        if prepared.named or not token:
+            shown = credential.read(head, self.basic)
+            if not isinstance(shown, bytes):
+                return self._admit_person(shown, person, now)
+            token = shown
         keysets = facts.keysets
         kept_of, verdicts = self._verdicts
         if kept_of is not keysets:
             verdicts = Memo(VERDICTS_KEPT)
             self._verdicts = (keysets, verdicts)  # one value, so that no thread keeps an old verdict among the new
-        admission = verdicts[prepared.token_key]
+        key = token if len(token) <= KEY_BYTES else sha256(token).digest()
+        admission = verdicts[key]
         if admission is not None and now < admission.expires:
             return admission
         self.verified += 1
@@ -270,14 +241,16 @@ class Gate:
                 raise
             return NeedKeys(error.rules_id, error.kid)
         admission = Admission(principal_of(verified.claims, verified.rules), verified.expires)
-        verdicts.put(prepared.token_key, admission)
+        verdicts.put(key, admission)
         return admission
 
-    def _admit_person(self, prepared: _Prepared, person: Principal | None, now: float) -> Admission | NeedPrincipal:
-        if prepared.basic is None:
+    def _admit_person(
+        self, shown: BasicCredential | None, person: Principal | None, now: float
+    ) -> Admission | NeedPrincipal:
+        if shown is None:
             raise Unauthorized("A token is needed: send it as 'Authorization: Bearer <token>'.", code="token_missing")
         if person is None:
-            return NeedPrincipal(prepared.basic)
+            return NeedPrincipal(shown)
         return Admission(person, now + self.basic.feed_seconds)
 
     def _check_copy(self, prepared: _Prepared, principal: Principal, target: Target) -> None:
@@ -305,16 +278,7 @@ class Gate:
             prepared.host = error
         else:
             prepared.lines = b"%b\r\nX-Forwarded-Host: %b\r\n" % (rewrite.toward_couchdb(fields), host)
-            try:
-                shown = credential.read(fields, self.basic) if b"authorization" in special else None
-            except GateError as error:
-                prepared.token = error
-            else:
-                if isinstance(shown, BasicCredential):
-                    prepared.basic = shown
-                elif shown is not None:
-                    prepared.token = shown
-                    prepared.token_key = sha256(shown).digest()
+            prepared.named = b"authorization" in special
             prepared.copy_to = special.get(b"destination", ())
         fields.prepared = prepared
         return prepared

@@ -98,13 +98,18 @@ UNTIL_CLOSE = Framing("close")
 
 
 class RequestHead(NamedTuple):
-    """One request head as the client sent it: `target` is the raw request target, `version` 10 or 11."""
+    """One request head as the client sent it: `target` is the raw request target, `version` 10 or 11.
+
+    `bearer` is the value of a field `Authorization: Bearer <value>` that `fields` lacks (`couchgate.http1.fields`);
+    empty if there is none in that very spelling. Then `fields` may hold one in another.
+    """
 
     method: bytes
     target: bytes
     version: int
     fields: Fields
     framing: Framing
+    bearer: bytes = b""
 
 
 class ResponseHead(NamedTuple):

@@ -9,12 +9,14 @@ So for tokens and key sets:
 - JSON is UTF-8 without a byte order mark. An object names each member once (RFC 7515 4, RFC 7517 4 allow a parser to
   refuse duplicates; taking the first or the last is a guess). `NaN` and `Infinity` are no JSON.
 
-All raise `ValueError` and nothing else, whatever the bytes; its text never holds them.
+All raise `ValueError` and nothing else, whatever the bytes; neither it nor its context ever holds them: it is raised
+where no other error is being handled (compiled code does not obey `raise … from None`).
 """
 
 from __future__ import annotations
 
 from binascii import Error, a2b_base64, b2a_base64
+from collections.abc import Callable
 from json import JSONDecoder
 from typing import Any, NoReturn
 
@@ -32,10 +34,17 @@ def base64url(text: bytes) -> bytes:
     ending = _ENDINGS[len(text) & 3]
     if ending is None or (ending[1] and text[-1] not in ending[1]):
         raise ValueError("not canonical base64url")
+    data = _decoded(text.translate(_TO_BASE64) + ending[0])
+    if data is None:
+        raise ValueError("not base64url")
+    return data
+
+
+def _decoded(text: bytes) -> bytes | None:
     try:
-        return a2b_base64(text.translate(_TO_BASE64) + ending[0], strict_mode=True)
+        return a2b_base64(text, strict_mode=True)
     except Error:
-        raise ValueError("not base64url") from None
+        return None
 
 
 def base64_text(text: bytes) -> str:
@@ -61,17 +70,25 @@ def _no_number(_name: str) -> NoReturn:
 
 
 # One decoder for all: json.loads with these arguments would build one per call, which costs more than the parsing.
-_DECODER = JSONDecoder(object_pairs_hook=_members, parse_constant=_no_number)
+# Its scanner and not `raw_decode`, which says where a document ends too soon by an error that holds it.
+_SCAN: Callable[[str, int], tuple[Any, int]] = JSONDecoder(  # type: ignore[attr-defined]  # typeshed lacks it
+    object_pairs_hook=_members, parse_constant=_no_number
+).scan_once
 
 
 def json_object(data: bytes) -> dict[str, Any]:
     """The JSON object that `data` holds. Raises `ValueError` for anything else, or nested too deep to read."""
+    value = _parsed(data)
+    if type(value) is not dict:
+        raise ValueError("not one JSON object in UTF-8 with unique names")
+    return value
+
+
+def _parsed(data: bytes) -> Any:
+    """The one JSON value in `data`, or None: an error of the decoder's would carry the whole document."""
     try:
         text = data.decode("utf-8").strip(_WHITE_SPACE)
-        value, end = _DECODER.raw_decode(text)
-    except (ValueError, RecursionError):
-        # from None: a JSONDecodeError carries the whole document.
-        raise ValueError("not JSON in UTF-8 with unique names") from None
-    if end != len(text) or type(value) is not dict:
-        raise ValueError("not one JSON object")
-    return value
+        value, end = _SCAN(text, 0)
+    except (ValueError, RecursionError, StopIteration):
+        return None
+    return value if end == len(text) else None

@@ -104,8 +104,8 @@ def _malformed() -> Unauthorized:
 def _header(encoded: bytes) -> Header:
     try:
         fields = json_object(base64url(encoded))
-    except ValueError:
-        raise _malformed() from None
+    except ValueError as error:
+        raise _malformed() from error
     algorithm, kid, kind = fields.get("alg"), fields.get("kid"), fields.get("typ", "JWT")
     if type(algorithm) is not str:
         raise Unauthorized("The token names no signature algorithm.", code="token_algorithm")
@@ -128,16 +128,16 @@ def _split(token: bytes) -> _Compact:
     parsed = _header(header)
     try:
         return parsed, base64url(payload), signing_input, base64url(signature)
-    except ValueError:
-        raise _malformed() from None
+    except ValueError as error:
+        raise _malformed() from error
 
 
 def _read(token: bytes) -> tuple[_Compact, dict[str, Any]]:
     compact = _split(token)
     try:
         return compact, json_object(compact[1])
-    except ValueError:
-        raise _malformed() from None
+    except ValueError as error:
+        raise _malformed() from error
 
 
 def unverified(token: bytes) -> tuple[Header, Mapping[str, Any]]:

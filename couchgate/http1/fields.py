@@ -4,7 +4,9 @@ The grammar is RFC 9112 5 in its strict form: a line is a token, a colon at once
 and tabs. No folding, no bare CR or LF, no NUL, no white space before the colon: whatever two recipients could read in
 two ways is refused here, so nobody behind this room has to ask.
 
-Blocks come again and again (a browser repeats its own on every request), so they are remembered by their exact bytes.
+Blocks come again and again (a browser repeats its own on every request), so they are remembered by their exact bytes,
+less the token: that is what people differ by, while their browsers are much alike. So a field in the usual spelling,
+`Authorization: Bearer <token>`, is cut out first; in any other it stays in the block and means the same.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ _LINE = re.compile(TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*")
 # Bounds in entries and in bytes of the key: what hostile clients can make this hold is some 20 megabytes.
 _BLOCKS: Memo[bytes, Fields] = Memo(1280)
 _BLOCK_KEPT = 2560
+_BEARER = b"\r\nAuthorization: Bearer "
+_LOWER_BEARER = b"\r\nauthorization: Bearer "
+# The letters of a compact JWS (RFC 7515 7.1): with these a value has nothing that a grammar or a scheme could mind.
+_COMPACT = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
 
 def check_line(line: bytes) -> None:
@@ -29,10 +35,30 @@ def check_line(line: bytes) -> None:
         raise BadRequest("A header field is malformed.", code="field_malformed")
 
 
-def request_block(block: bytes, max_count: int) -> Fields:
-    """The fields of a block of lines, each behind its CRLF. Raises BadRequest, HeadTooLarge."""
+def request_block(block: bytes, max_count: int) -> tuple[Fields, bytes]:
+    """The fields of a block of lines, each behind its CRLF, and the token that was cut out of it, else empty.
+
+    Raises BadRequest, HeadTooLarge.
+    """
     if block.count(b"\r\n") > max_count:
         raise HeadTooLarge(f"The head has more than {max_count} fields.", code="head_count")
+    bearer = b""
+    at = block.find(_BEARER)
+    if at < 0:
+        at = block.find(_LOWER_BEARER)
+    if at >= 0:
+        begin = at + len(_BEARER)
+        end = block.find(b"\r\n", begin)
+        if end < 0:
+            end = len(block)
+        value = block[begin:end]
+        if value and not value.translate(None, _COMPACT):
+            bearer = value
+            block = block[:at] + block[end:]
+    return _fields(block), bearer
+
+
+def _fields(block: bytes) -> Fields:
     fields = _BLOCKS[block]
     if fields is not None:
         return fields

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from couchgate.core.errors import BadRequest, HeadTooLarge, NotImplementedByGate, VersionNotSupported
+from couchgate.core.memo import Memo
 from couchgate.core.message import CHUNKED, NO_BODY, Fields, Framing, RequestHead
 from couchgate.http1.chunked import ChunkedReader
 from couchgate.http1.fields import TOKEN, request_block
@@ -19,6 +20,21 @@ _OTHER_VERSION = re.compile(TOKEN + rb" [\x21-\x7e]+ HTTP/(?!1\.[01])[0-9](?:\.[
 _FIRST = re.compile(TOKEN)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 MAX_EMPTY_LINES = 4  # before a request line; RFC 9112 2.2 asks for one
+_KEPT_BYTES = 512
+_REQUEST_LINES: Memo[bytes, tuple[bytes, bytes, int]] = Memo(1024)
+
+
+def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
+    """Method, target and version (10 or 11) of a request line (RFC 9112 3). Raises BadRequest, VersionNotSupported."""
+    parts = _REQUEST_LINES[line]
+    if parts is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise _line_error(line)
+        parts = (match[1], match[2], 11 if match[3] == b"1" else 10)
+        if len(line) <= _KEPT_BYTES:
+            _REQUEST_LINES.put(line, parts)
+    return parts
 
 
 def take_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead, int] | None:
@@ -28,16 +44,14 @@ def take_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead,
     """
     stop = data.find(b"\r\n\r\n", 0, max_bytes + 4)
     line_end = data.find(b"\r\n")
-    match = _LINE.fullmatch(data, 0, line_end) if stop >= 0 else None
-    if match is None:
-        return _odd_head(data, max_bytes, max_count, stop)
-    method, target, minor = match.groups()
-    fields = request_block(data[line_end:stop], max_count)
-    version = 11 if minor == b"1" else 10
-    return RequestHead(method, target, version, fields, request_framing(version, fields)), stop + 4
+    if stop < 0 or line_end == 0:
+        return _odd_head(data, max_bytes, max_count)
+    method, target, version = _request_line(data[:line_end])
+    fields, bearer = request_block(data[line_end:stop], max_count)
+    return RequestHead(method, target, version, fields, request_framing(version, fields), bearer), stop + 4
 
 
-def _odd_head(data: bytes, max_bytes: int, max_count: int, stop: int) -> tuple[RequestHead, int] | None:
+def _odd_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead, int] | None:
     """`take_head` where the bytes do not begin with a whole head: empty lines before it, a part of one, garbage."""
     start = 0
     while data.startswith(b"\r\n", start):
@@ -47,10 +61,8 @@ def _odd_head(data: bytes, max_bytes: int, max_count: int, stop: int) -> tuple[R
     if start:
         taken = take_head(data[start:], max_bytes, max_count)
         return None if taken is None else (taken[0], taken[1] + start)
-    if stop < 0:
-        _check_part(data, max_bytes)
-        return None
-    raise _line_error(data[: data.find(b"\r\n")])
+    _check_part(data, max_bytes)
+    return None
 
 
 def _check_part(data: bytes, max_bytes: int) -> None:

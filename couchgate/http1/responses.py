@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from couchgate.core.errors import BadGateway, GateError
+from couchgate.core.memo import Memo
 from couchgate.core.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Pair, ResponseHead
 from couchgate.core.rewrite import RESPONSE_LINES
 from couchgate.http1.chunked import ChunkedReader
@@ -18,6 +19,22 @@ _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 MAX_HEAD = 65536  # bytes
 MAX_INTERIM = 8  # 1xx responses before the final one
+_KEPT = 64  # status lines, of which a CouchDB has few
+_KEPT_BYTES = 64
+_STATUS_LINES: Memo[bytes, tuple[int, int, bytes]] = Memo(_KEPT)
+
+
+def _status_line(line: bytes) -> tuple[int, int, bytes]:
+    """Version (10 or 11), status and reason phrase of a status line (RFC 9112 4). Raises BadGateway."""
+    parts = _STATUS_LINES[line]
+    if parts is None:
+        match = _STATUS.fullmatch(line)
+        if match is None:
+            raise BadGateway("CouchDB's answer has a malformed head.")
+        parts = (11 if match[1] == b"1" else 10, int(match[2]), match[3] or b"")
+        if len(line) <= _KEPT_BYTES:
+            _STATUS_LINES.put(line, parts)
+    return parts
 
 
 def response_framing(method: bytes, status: int, version: int, special: list[Pair]) -> tuple[Framing, bool]:
@@ -87,12 +104,10 @@ class ResponseReader:
                 self._buffer = data
                 return None
             line_end = data.find(b"\r\n")
-            match = _STATUS.fullmatch(data, 0, line_end)
+            version, status, reason = _status_line(data[:line_end])
             parts = RESPONSE_LINES.split(data[line_end:stop])
-            if match is None or parts is None:
+            if parts is None:
                 raise BadGateway("CouchDB's answer has a malformed head.")
-            minor, code, reason = match.groups()
-            status = int(code)
             if status >= 200:
                 break
             self._interim += 1
@@ -100,9 +115,8 @@ class ResponseReader:
                 raise BadGateway("CouchDB's answer switches protocols or never becomes final.")
             data = data[stop + 4 :]
         lines, special = parts
-        version = 11 if minor == b"1" else 10
         framing, self.reusable = response_framing(self._method, status, version, special)
-        self.head = ResponseHead(status, reason or b"", version, lines, special, framing)
+        self.head = ResponseHead(status, reason, version, lines, special, framing)
         if framing is CHUNKED:
             self._chunks = ChunkedReader()
         elif framing is UNTIL_CLOSE:

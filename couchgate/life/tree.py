@@ -8,8 +8,9 @@ from couchgate.endpoints import Endpoint, Question
 from couchgate.endpoints.session import session
 from couchgate.endpoints.status import Readiness, health
 from couchgate.overview import Overview
+from couchgate.web.door import Door
 from couchgate.web.own import AdminResource, Admins, Ask, EndpointResource, OwnResource
-from couchgate.web.resources import Door, ReverseProxyResource, RootResource
+from couchgate.web.resources import ReverseProxyResource, RootResource
 
 
 def tree_of(

@@ -15,6 +15,7 @@ from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, RequestHead
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.web.intake import Intake
 from couchgate.web.request import ClientRequest
+from couchgate.web.routing import route
 
 DISCARD_BYTES = 1 << 20
 DISCARD_SECONDS = 2.0
@@ -93,7 +94,7 @@ class GateChannel(Intake):
                 self._body = BodyReader(framing)
                 if framing.length > site.limits.body_bytes:
                     raise BodyTooLarge(f"The body is longer than {site.limits.body_bytes} bytes.")  # noqa: TRY301
-            site.render(request)
+            route(site, request)
         except GateError as error:
             request.lines = request.lines or site.gate.cors_lines(head.fields)
             request.refuse(error)

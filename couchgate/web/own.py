@@ -10,10 +10,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from couchgate.core.errors import Forbidden, GateError, NotFound
-from couchgate.core.gate import Admission
 from couchgate.core.principal import Principal
+from couchgate.core.verdict import Admission
+from couchgate.web.door import Door
 from couchgate.web.request import ClientRequest
-from couchgate.web.resources import Door
 
 
 class Answer(Protocol):

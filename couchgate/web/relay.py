@@ -16,9 +16,9 @@ from twisted.internet import defer
 
 from couchgate.core.body import BodyJudge, check_encoding
 from couchgate.core.errors import GateError, TooManyRequests
-from couchgate.core.gate import Forward
 from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
+from couchgate.core.verdict import Forward
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 from couchgate.web.couchdb import Pool, Upstream
 from couchgate.web.request import JSON, ClientRequest

@@ -16,12 +16,11 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import IResource
 
 from couchgate.core.errors import GateError
-from couchgate.core.gate import Facts, Forward, Gate
+from couchgate.core.gate import Gate
 from couchgate.core.limits import Limits
 from couchgate.core.message import Peer
 from couchgate.core.principal import PASSWORD_ISSUERS, Principal
-from couchgate.core.rewrite import lines_of
-from couchgate.core.target import classify
+from couchgate.core.verdict import Facts, Forward
 from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
 from couchgate.web.stock import StockChannel, StockSite
@@ -258,30 +257,10 @@ class GateSite(protocol.Factory):
 
     # -- requests
 
-    def render(self, request: ClientRequest) -> None:
-        """Decide what can be decided without a token, then let the tree's Resource answer. Raises GateError."""
-        head = request.head
-        request.lines, preflight, close = self.gate.screen(head)
-        if close:
-            request.keep = False
-        if preflight:
-            status, pairs = self.gate.preflight(head)
-            request.code = "preflight" if status < 400 else "preflight_refused"
-            request.endpoint = "preflight"
-            request.lines = b""
-            request.respond(status, lines_of(pairs))
-            return
-        request.target = target = classify(head.method, head.target)
-        request.endpoint = target.endpoint
-        resource: Any = self.root
-        segments, depth = target.segments, 0
-        while getattr(resource, "renders_lean", False):
-            if resource.isLeaf or depth == len(segments):
-                resource.render(request)
-                return
-            resource = resource.getChildWithDefault(segments[depth], request)
-            depth += 1
-        StockChannel(request, self._stock, resource, depth).start()
+    @property
+    def stock(self) -> StockSite:
+        """Where requests of stock Resources meet."""
+        return self._stock
 
     def add_feed(self, feed: Feed, request: ClientRequest) -> bool:
         """Count a feed in that answers `request`; False if its principal has too many."""

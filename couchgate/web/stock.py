@@ -139,6 +139,8 @@ class StockChannel:
         self._request = request
         for name, value in head.fields.pairs:
             request.requestHeaders.addRawHeader(name, value)
+        if head.bearer:
+            request.requestHeaders.addRawHeader(b"Authorization", b"Bearer " + head.bearer)
         request.parseCookies()
         request.content = self._content
         try:

@@ -41,7 +41,7 @@ class VerdictError(Exception):
     """A gate let in what it must refuse, or refused what it must let in: timing it would mean nothing."""
 
 
-def couchgate(setting: Setting, *, access: str = "off", auth: str = "proxy") -> Gate:
+def couchgate(setting: Setting, *, access: str = "off", trace: bool = False, auth: str = "proxy") -> Gate:
     """The gate of this project, a listener in each mode; `access` and `auth` are its settings of these names.
 
     It is what is installed for the interpreter of this run, compiled or not: neither its path nor its folder leads to
@@ -76,6 +76,7 @@ allow = ["read", "write"]
 feeds = {CONNECTIONS}
 [log]
 access = "{access}"
+trace = {"true" if trace else "false"}
 """
     )
     twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]

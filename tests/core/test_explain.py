@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from couchgate.core.cors import Cors
 from couchgate.core.errors import Forbidden, GateError
 from couchgate.core.explain import explain
-from couchgate.core.gate import Gate, NeedKeys
+from couchgate.core.gate import Gate
 from couchgate.core.identity import BasicIntroduction, JwtIntroduction
 from couchgate.core.policy import Policy
 from couchgate.core.target import Kind, classify
+from couchgate.core.verdict import NeedKeys
 from couchgate.http1.requests import take_head
 from tests.core.test_gate_properties import heads, people
 

@@ -7,10 +7,11 @@ import pytest
 from couchgate.core.cors import Cors
 from couchgate.core.credential import BasicRules
 from couchgate.core.errors import BadRequest, Forbidden, Unauthorized
-from couchgate.core.gate import Admission, Forward, Gate, NeedPrincipal
+from couchgate.core.gate import Gate
 from couchgate.core.identity import ProxyIntroduction
 from couchgate.core.policy import Pattern, Policy, Rule
 from couchgate.core.principal import person_of
+from couchgate.core.verdict import Forward, NeedPrincipal
 
 ALICE = person_of("alice", "auth:file", "staff-")
 
@@ -72,7 +73,8 @@ def test_admit_asks_and_admits_too(world, gate):
     """The gate's own pages know people with a password as well."""
     head = world.head(basic())
     assert isinstance(gate.admit(head, world.facts(), world.now), NeedPrincipal)
-    assert gate.admit(head, world.facts(), world.now, person=ALICE) == Admission(ALICE, world.now + 60)
+    admission = gate.admit(head, world.facts(), world.now, person=ALICE)
+    assert (admission.principal, admission.expires) == (ALICE, world.now + 60)
 
 
 def test_a_token_as_password_is_the_token(world, gate):

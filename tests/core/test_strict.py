@@ -110,4 +110,4 @@ def test_json_error_holds_no_document():
     with pytest.raises(ValueError, match="JSON") as caught:
         json_object(b'{"k":"hush"')
     assert "hush" not in repr(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from couchgate.core.cors import Cors
 from couchgate.core.errors import GateError
-from couchgate.core.gate import Forward, Gate
+from couchgate.core.gate import Gate
 from couchgate.core.identity import BasicIntroduction, JwtIntroduction, ProxyIntroduction
 from couchgate.core.keys import KeySet
 from couchgate.core.message import Peer
 from couchgate.core.policy import Pattern, Policy, Rule
 from couchgate.core.target import classify
 from couchgate.core.token import TokenRules
+from couchgate.core.verdict import Forward
 from couchgate.http1.requests import take_head
 from couchgate.testing import Minter
 
