@@ -12,7 +12,7 @@ the verdict about a token, so they are made once for each.
 from __future__ import annotations
 
 import base64
-import hmac
+import hashlib
 from math import inf
 from typing import Protocol
 
@@ -22,6 +22,10 @@ from couchgate.core.principal import Principal
 
 JWT_SECONDS = 300  # how long a token for CouchDB is good
 JWT_MARGIN = 60  # seconds before that at which a new one is made: longer than a request waits in the gate
+
+
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Introduction(Protocol):
@@ -59,18 +63,23 @@ class ProxyIntroduction:
     """CouchDB's `proxy_authentication_handler`. `digest` is "sha256" or "sha1", as `[chttpd_auth] hash_algorithms`."""
 
     def __init__(self, secret: bytes, digest: str = "sha256") -> None:
-        self._secret = secret
-        self._digest = digest
+        # HMAC (RFC 2104) with both keyed beginnings made once: `hmac.digest` takes twice as long for a name.
+        made = hashlib.new(digest)
+        key = hashlib.new(digest, secret).digest() if len(secret) > made.block_size else secret
+        key = key.ljust(made.block_size, b"\0")
+        self._inner = hashlib.new(digest, key.translate(_INNER))
+        self._outer = hashlib.new(digest, key.translate(_OUTER))
 
     def lines(self, principal: Principal, now: float) -> tuple[bytes, float]:  # noqa: ARG002  # the interface's
         """User name, roles and token."""
         name = principal.name.encode()
-        # In one call: an object that is copied for each name costs three times as much.
-        token = hmac.digest(self._secret, name, self._digest).hex().encode()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(name)
+        outer.update(inner.digest())
         lines = b"X-Auth-CouchDB-UserName: %b\r\nX-Auth-CouchDB-Roles: %b\r\nX-Auth-CouchDB-Token: %b\r\n" % (
             name,
             ",".join(principal.roles).encode(),
-            token,
+            outer.hexdigest().encode(),
         )
         return lines, inf
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from couchgate.core.errors import Unauthorized
@@ -75,8 +76,13 @@ def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
     return _fit(claim, rules.name_prefix, rules.reserved_prefixes, "The token's user name", code="token_claims")
 
 
+def _unfit(text: str) -> bool:
+    """Whether it holds what header fields or CouchDB would not take as it is; most texts are plain, told at once."""
+    return not (text.isascii() and text.isprintable()) and _UNFIT.search(text) is not None
+
+
 def _fit(bare: str, prefix: str, reserved: tuple[str, ...], what: str, code: str) -> str:
-    if _UNFIT.search(bare) or bare != bare.strip():
+    if _unfit(bare) or bare != bare.strip():
         raise _refused(f"{what} holds characters that it may not.", code)
     name = prefix + bare
     if name.startswith(reserved):
@@ -86,6 +92,7 @@ def _fit(bare: str, prefix: str, reserved: tuple[str, ...], what: str, code: str
     return name
 
 
+@lru_cache(maxsize=1024)  # the people of one issuer share their roles
 def role_problem(role: str) -> str | None:
     """Why a role is dropped, as the end of a sentence; None for one that is kept."""
     if not role:
@@ -112,7 +119,7 @@ def _optional(claims: Mapping[str, Any], path: str, what: str) -> str | None:
     value = claim_at(claims, path, _ABSENT)
     if value is _ABSENT:
         return None
-    if type(value) is not str or _UNFIT.search(value):
+    if type(value) is not str or _unfit(value):
         raise _refused(f"The token's {what} is not a plain string.")
     return value
 

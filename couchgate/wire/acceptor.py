@@ -54,7 +54,8 @@ class Acceptor:
 
     def stop(self) -> None:
         """Accept no more, beyond those whose connections the system has made already: closing would reset them."""
-        self.readable()
+        if self._resting is None:  # else there is no descriptor to take them with
+            self.readable()
         if self._resting is not None:
             self._resting.cancel()
         self._lane.change(self._listener.fileno(), 0)  # the port's own descriptor keeps the socket in the epoll
