@@ -41,8 +41,21 @@ class VerdictError(Exception):
     """A gate let in what it must refuse, or refused what it must let in: timing it would mean nothing."""
 
 
-def couchgate(setting: Setting, *, access: str = "off", trace: bool = False, auth: str = "proxy") -> Gate:
-    """The gate of this project, a listener in each mode; `access` and `auth` are its settings of these names.
+# Takes the metrics out, which have no switch: what they cost can be measured only against a gate without them.
+_UNCOUNTED = """
+from couchgate import overview
+class Nobody:
+    def count(request): pass
+overview.Overview.tally = lambda self, endpoint: Nobody
+"""
+
+
+def couchgate(
+    setting: Setting, *, access: str = "off", trace: bool = False, auth: str = "proxy", counted: bool = True
+) -> Gate:
+    """The gate of this project, a listener in each mode; `access`, `trace` and `auth` are its settings of these names.
+
+    Its metrics are on, unless it is not `counted`.
 
     It is what is installed for the interpreter of this run, compiled or not: neither its path nor its folder leads to
     the checkout.
@@ -79,7 +92,7 @@ access = "{access}"
 trace = {"true" if trace else "false"}
 """
     )
-    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+    twistd = [sys.executable, "-c", ("" if counted else _UNCOUNTED) + "from twisted.scripts.twistd import run; run()"]
     process = Process(
         [*twistd, "-n", "--pidfile=", "couchgate", "--config", str(file)],
         core=GATE_CORE,
@@ -221,6 +234,8 @@ def _python_peer(name: str, file: str, setting: Setting) -> Gate:
 STARTERS: Mapping[str, Callable[[Setting], Gate]] = {
     "couchgate": couchgate,
     "couchgate with its access log": lambda setting: couchgate(setting, access="stdout"),
+    "couchgate with metrics, log and tracing": lambda setting: couchgate(setting, access="stdout", trace=True),
+    "couchgate without any of them": lambda setting: couchgate(setting, counted=False),
     "HAProxy": haproxy,
     "nginx": nginx,
     "FastAPI + httpx": fastapi,

@@ -44,6 +44,7 @@ MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "longpolls": memory.longpolls,
     "replication": replication.replication,
     "log": speed.access_log,
+    "sight": speed.sight,
 }
 _DESCRIPTORS = 8192
 

@@ -7,6 +7,8 @@ from .traffic import Load, request_text
 
 OURS = ("couchgate", "keepalive")
 LOGGING = ("couchgate with its access log", "keepalive")
+SEEN = ("couchgate with metrics, log and tracing", "keepalive")
+UNSEEN = ("couchgate without any of them", "keepalive")
 HAPROXY = ("HAProxy", "keepalive")
 NGINX = ("nginx", "keepalive")
 FASTAPI = ("FastAPI + httpx", "keepalive")
@@ -109,3 +111,12 @@ def access_log(bench: Bench) -> list[Row]:
     value = (1 - ratio(taken[LOGGING], taken[OURS], "rate")) * 100
     detail = f"{(ratio(taken[LOGGING], taken[OURS], 'cpu') - 1) * 100:.1f} % more CPU time per request"
     return [Row("cost of the access log", value, " %", 15, 15, detail, more=False)]
+
+
+def sight(bench: Bench) -> list[Row]:
+    """What an operator's sight costs: the rate with metrics, access log and tracing, against none of them."""
+    load = _gets(bench, "seen", 0, 1)
+    taken = bench.interleave(f"metrics, log and tracing on and off, {MANY} connections", [UNSEEN, OURS, SEEN], load)
+    value = ratio(taken[SEEN], taken[UNSEEN], "rate")
+    detail = f"metrics alone {ratio(taken[OURS], taken[UNSEEN], 'rate'):.2f}{TIMES}"
+    return [Row("metrics, access log and tracing on, against none of them", value, TIMES, 0.8, 0.8, detail, more=True)]
