@@ -16,34 +16,10 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from time import gmtime, strftime
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING
 
-
-class Logged(Protocol):
-    """What is known of a finished request."""
-
-    @property
-    def started(self) -> float: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def principal(self) -> str: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def method(self) -> bytes: ...
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def status(self) -> int: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def upstream_seconds(self) -> float: ...
-    @property
-    def received(self) -> int: ...
-    @property
-    def sent(self) -> int: ...
+if TYPE_CHECKING:  # a Protocol in its place makes the compiled code slower
+    from couchgate.web.request import ClientRequest
 
 
 @lru_cache(maxsize=4096)
@@ -79,7 +55,7 @@ class AccessLog:
         self._stamp = ""
         self._broken = False
 
-    def __call__(self, request: Logged) -> None:
+    def __call__(self, request: ClientRequest) -> None:
         """Log a finished request."""
         if not self._lines:
             self._later(self.flush)
