@@ -122,6 +122,7 @@ class Face:
             Limits(head_bytes=head_bytes),
             mode=mode,
             first_byte_seconds=300.0,
+            upstream_idle_seconds=300.0,
             clock=self.clock,
             wall=lambda: NOW,
             count=lambda _request: None,
