@@ -104,7 +104,7 @@ class IssuerSettings:
     keys: str
     source: str
     stale_seconds: float
-    place: str
+    place: str = field(compare=False)  # a reload may call the same file by another path
     folder: Path
 
     @property

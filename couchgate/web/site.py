@@ -12,8 +12,9 @@ from email.utils import formatdate
 from typing import Any, Protocol
 
 from twisted.internet import defer, protocol, task, tcp
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, IReactorTime
 from twisted.web.resource import IResource
+from zope.interface import implementer
 
 from couchgate.core.errors import GateError
 from couchgate.core.gate import Gate
@@ -46,6 +47,7 @@ class Feed(Protocol):
         """Time has passed."""
 
 
+@implementer(IProtocolNegotiationFactory)
 class GateSite(protocol.Factory):
     """The listener's factory. `mode` is "keepalive" or "close"; `wall` gives seconds since the epoch.
 
@@ -87,7 +89,7 @@ class GateSite(protocol.Factory):
         self.date = b""
         self.draining = False
         self._clock = clock
-        self._stock = StockSite(clock)
+        self.stock = StockSite(clock)  # where requests of stock Resources meet
         self.count = count
         self._feeds: dict[Feed, ClientRequest] = {}
         self._feed_counts: dict[str, int] = {}
@@ -168,6 +170,10 @@ class GateSite(protocol.Factory):
     @staticmethod
     def _sweep_failed(reason: Any) -> None:
         GateChannel.log.failure("The sweep failed: time limits are no longer kept", failure=reason)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on (ALPN): without an answer Twisted ends the handshake of every client that asks."""
+        return [b"http/1.1"]
 
     def buildProtocol(self, addr: IAddress | None) -> TransportWire:
         """A client has connected from `addr`, by a Twisted transport."""
@@ -256,11 +262,6 @@ class GateSite(protocol.Factory):
             feed.sweep(now)
 
     # -- requests
-
-    @property
-    def stock(self) -> StockSite:
-        """Where requests of stock Resources meet."""
-        return self._stock
 
     def add_feed(self, feed: Feed, request: ClientRequest) -> bool:
         """Count a feed in that answers `request`; False if its principal has too many."""

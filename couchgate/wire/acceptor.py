@@ -34,6 +34,8 @@ class Acceptor:
             except OSError as error:
                 if error.errno == errno.ECONNABORTED:
                     continue
+                if error.errno == errno.EINVAL:
+                    return  # the port was closed, which shuts the socket down for both
                 sentence = "No connection can be accepted for a moment: {error}"
                 self._lane.log.warn(sentence, error=error)  # noqa: G010  # Twisted's logger has no `warning`
                 self._lane.change(self._listener.fileno(), 0)

@@ -227,6 +227,16 @@ def test_an_acceptor_that_stopped_accepts_nobody(loop):
     assert taken == []
 
 
+def test_a_port_that_was_closed_before_is_no_trouble(loop, log_events):
+    """Twisted shuts a listening socket down when its port closes: the acceptor stops without a word."""
+    listener = Listener([])
+    acceptor = Acceptor(loop.lane, listener, lambda sock, address: sock.close())
+    listener.shutdown(socket.SHUT_RDWR)
+    acceptor.stop()
+    loop.turns(3)
+    assert [event for event in log_events if "accepted" in event.get("log_format", "")] == []
+
+
 def test_a_fault_in_taking_a_connection_on_does_not_stop_the_next(loop, log_events):
     """If a new connection cannot be served, the next one is."""
     taken = []
