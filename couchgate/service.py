@@ -15,6 +15,7 @@ from couchgate.core.gate import Gate
 from couchgate.core.identity import basic_line
 from couchgate.endpoints.status import Readiness
 from couchgate.facts.keyring import KeyRing
+from couchgate.http1.fields import forget_blocks
 from couchgate.life.changes import changes, told
 from couchgate.life.control import Control
 from couchgate.life.listener import Listener, NotBoundError
@@ -261,10 +262,11 @@ class GateService(MultiService):
             site.decide_feeds_again(setup.keyring, elsewhere=elsewhere, same_people=old.people is setup.people)
         if old.gate is not setup.gate:
             old.gate.forget()
+            forget_blocks()
         setup.let_go_of(old)
         if old.pool is not setup.pool:
-            old.pool.stop()
             self._retired.add(old.pool)
+            old.pool.stop(self._retired.add)
             self._look_at_couchdb()
         if old_access is not None:
             old_access.close()

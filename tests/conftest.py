@@ -1,9 +1,15 @@
 """What every test has: a failure that Twisted only logs fails the test, too."""
 
 import gc
+import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from twisted.logger import formatEvent, globalLogPublisher
+
+# A busy machine is no failure.
+settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("couchgate")
 
 
 def pytest_collection_finish(session):
@@ -18,6 +24,8 @@ def log_events():
 
     Deferreds that failed and were dropped report it when they are collected: so that happens before the look.
     """
+    # Twisted's handler would stop the reactor, and every test behind this one would fail for want of it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     events = []
     globalLogPublisher.addObserver(events.append)
     try:

@@ -275,7 +275,7 @@ class Gate:
         try:
             host = self._hosts.check(special.get(b"host", ()))
         except GateError as error:
-            prepared.host = error
+            prepared.host = copy(error)  # its traceback holds the frames, and with them a connection and its bytes
         else:
             prepared.lines = b"%b\r\nX-Forwarded-Host: %b\r\n" % (rewrite.toward_couchdb(fields), host)
             prepared.named = b"authorization" in special

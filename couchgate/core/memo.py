@@ -37,6 +37,11 @@ class Memo(dict[K, "V | None"], Generic[K, V]):
         """How many results are there now. It takes time: not for the way of a request."""
         return len(self.keys() | self._old.keys())
 
+    def forget(self) -> None:
+        """Keep nothing of what is there now."""
+        self.clear()
+        self._old = {}
+
     def put(self, key: K, value: V) -> None:
         """Keep `value` under `key`."""
         if len(self) >= self._size:

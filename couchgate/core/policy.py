@@ -270,7 +270,7 @@ class Policy:
         if kind in rule.allow:
             return rule
         where = "" if database is None else f" on the database '{database[:_SHOWN]}'"
-        raise Forbidden(f"Your token does not grant '{kind}'{where}.", code="policy")
+        raise Forbidden(f"You are not granted '{kind}'{where}.", code="policy")
 
     def allows(self, principal: Principal, target: Target, kind: str | None = None) -> bool:
         """Whether `check` would pass, for another `kind` on the same database if one is given."""

@@ -29,6 +29,11 @@ _LOWER_BEARER = b"\r\nauthorization: Bearer "
 _COMPACT = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
 
+def forget_blocks() -> None:
+    """Another gate decides from now on: what the last one derived from blocks would keep it alive."""
+    _BLOCKS.forget()
+
+
 def check_line(line: bytes) -> None:
     """Raises BadRequest unless `line` is one field line, without its CRLF."""
     if _LINE.fullmatch(line) is None:

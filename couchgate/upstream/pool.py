@@ -54,6 +54,7 @@ class UpstreamPool:
         self._leaving: dict[UpstreamConnection, float] = {}  # since when they close
         self._tick = seconds()
         self._stopped = False
+        self._used: Callable[[UpstreamPool], None] | None = None
         self._reused = 0  # by connections that are closed
         self.opened = 0
 
@@ -92,6 +93,8 @@ class UpstreamPool:
     def _add(self, connection: UpstreamConnection) -> None:
         self._open.add(connection)
         self.opened += 1
+        if self._used is not None:
+            self._used(self)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose exchange is complete."""
@@ -134,9 +137,13 @@ class UpstreamPool:
         while self._idle and self._idle[0].idle_since < before:
             self._idle.pop(0).close_idle()
 
-    def stop(self) -> None:
-        """Close the idle connections and keep no more."""
+    def stop(self, used: Callable[[UpstreamPool], None] | None = None) -> None:
+        """Close the idle connections and keep no more.
+
+        `used(pool)` hears of each connection that a request still asks it for: until that is gone it must be swept.
+        """
         self._stopped = True
+        self._used = used
         while self._idle:
             self._idle.pop().close_idle()
 

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from couchgate.core.cors import Cors
 from couchgate.core.gate import Gate
@@ -14,10 +13,6 @@ from couchgate.core.policy import Pattern, Policy, Rule
 from couchgate.core.target import classify
 from couchgate.core.token import TokenRules
 from couchgate.testing import Minter
-
-# A busy machine is no failure.
-settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("couchgate")
 
 
 class World:

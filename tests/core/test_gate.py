@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import weakref
+
 import pytest
 
-from couchgate.core.errors import BadRequest, Forbidden, Unauthorized, Unavailable
+from couchgate.core.errors import BadRequest, Forbidden, Misdirected, Unauthorized, Unavailable
 from couchgate.core.message import Fields
 from couchgate.core.target import classify
 from couchgate.core.verdict import Forward, NeedKeys
@@ -221,3 +225,23 @@ def test_a_gate_that_was_replaced_keeps_no_verdicts(world):
     again = world.decide(gate, head)
     assert again == first
     assert again.principal is not first.principal
+
+
+def test_a_refused_host_holds_on_to_nobody(world):
+    """What is remembered of a refusal does not keep what the first one's frames held: a connection and its bytes."""
+    gate, head = world.gate(), world.head(host=b"evil.example.com")
+
+    class Connection:
+        """What a frame holds."""
+
+    def ask():
+        connection = Connection()
+        with contextlib.suppress(Misdirected):
+            gate.screen(head)
+        return weakref.ref(connection)
+
+    asked = ask()
+    gc.collect()
+    assert asked() is None
+    with pytest.raises(Misdirected):
+        gate.screen(head)

@@ -36,6 +36,17 @@ def test_each_result_is_counted_once():
     assert memo.kept == 3
 
 
+def test_what_is_forgotten_on_purpose_is_gone_from_both_generations():
+    """Nothing is left, and what comes later is kept as ever."""
+    memo = Memo(2)
+    for number in (1, 2, 3):
+        memo.put(number, number)
+    memo.forget()
+    assert (memo[1], memo[3], memo.kept) == (None, None, 0)
+    memo.put(4, 4)
+    assert memo[4] == 4
+
+
 @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(["put", "get", "get"]), st.integers(0, 9))))
 def test_a_memo_is_a_dict_that_may_forget(size, steps):
     """Whatever the order of calls, an answer is the last stored result or None, and the memory stays bounded."""

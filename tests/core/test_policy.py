@@ -280,9 +280,9 @@ def test_another_kind_can_be_asked_for():
 def test_a_refusal_names_the_kind_and_a_trimmed_database():
     """The reason says what was lacking, and a long name does not make it long."""
     policy = Policy([])
-    with pytest.raises(Forbidden, match=r"does not grant 'write' on the database 'x{64}'"):
+    with pytest.raises(Forbidden, match=r"are not granted 'write' on the database 'x{64}'"):
         policy.check(who(), classify(b"PUT", b"/" + b"x" * 300 + b"/doc"))
-    with pytest.raises(Forbidden, match=r"does not grant 'server'\.$"):
+    with pytest.raises(Forbidden, match=r"are not granted 'server'\.$"):
         policy.check(who(), classify(b"GET", b"/_all_dbs"))
 
 

@@ -5,11 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# A busy machine is no failure.
-settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("couchgate")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("COUCHGATE_SHARED") or CHECKOUT.parent / "shared")
