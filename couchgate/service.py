@@ -15,7 +15,6 @@ from couchgate.core.gate import Gate
 from couchgate.core.identity import basic_line
 from couchgate.endpoints.status import Readiness
 from couchgate.facts.keyring import KeyRing
-from couchgate.http1.fields import forget_blocks
 from couchgate.life.changes import changes, told
 from couchgate.life.control import Control
 from couchgate.life.listener import Listener, NotBoundError
@@ -260,9 +259,6 @@ class GateService(MultiService):
                 admin=listener.settings.admin,
             )
             site.decide_feeds_again(setup.keyring, elsewhere=elsewhere, same_people=old.people is setup.people)
-        if old.gate is not setup.gate:
-            old.gate.forget()
-            forget_blocks()
         setup.let_go_of(old)
         if old.pool is not setup.pool:
             self._retired.add(old.pool)

@@ -18,14 +18,21 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+def pytest_runtestloop():
+    """A SIGTERM, of `timeout` for one, ends the run as Ctrl-C does. Twisted's handler would stop the reactor, and every
+    test from there on would fail for want of it.
+    """
+    from twisted.internet import reactor  # noqa: TID251 - tests own the process
+
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def log_events():
     """The events that were logged during this test, which fails if any of them holds a failure.
 
     Deferreds that failed and were dropped report it when they are collected: so that happens before the look.
     """
-    # Twisted's handler would stop the reactor, and every test behind this one would fail for want of it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     events = []
     globalLogPublisher.addObserver(events.append)
     try:

@@ -11,6 +11,7 @@ from twisted.internet import defer
 from couchgate.core.gate import Gate
 from couchgate.facts.keyring import KeyRing
 from couchgate.facts.people import People
+from couchgate.http1.fields import forget_blocks
 from couchgate.life.reloads import NotReloadedError
 from couchgate.settings import Settings
 from couchgate.upstream.pool import UpstreamPool
@@ -32,7 +33,10 @@ class Setup:
     pool: UpstreamPool
 
     def let_go_of(self, old: Setup) -> None:
-        """Stop the keys and the people of `old` that are not these."""
+        """Stop the keys and the people of `old` that are not these, and forget what only its gate needs."""
+        if old.gate is not self.gate:
+            old.gate.forget()
+            forget_blocks()
         if old.keyring is not self.keyring:
             old.keyring.stopService()
         if old.people is not self.people:
