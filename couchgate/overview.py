@@ -19,9 +19,17 @@ from couchgate.sight.exposition import CONTENT_TYPE, Exposition, Listener, Pool,
 from couchgate.sight.refusals import Refusals
 from couchgate.sight.tally import Tally
 from couchgate.upstream.pool import UpstreamPool
-from couchgate.web.site import GateSite
 
 _SHORT = re.compile(r"(?:tcp6?|ssl|tls|unix):[^:=]+(?=:|$)")
+
+
+class Site(Protocol):
+    """What serves a listener's connections."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def feeds(self) -> list[tuple[str, str]]: ...
 
 
 class Watched(Protocol):
@@ -38,7 +46,7 @@ class Watched(Protocol):
     @property
     def reloads(self) -> Reloads: ...
 
-    def listening(self) -> Iterable[tuple[str, GateSite]]:
+    def listening(self) -> Iterable[tuple[str, Site]]:
         """The endpoint string and the site of each listener, those that are still draining too."""
 
 
@@ -84,7 +92,7 @@ class Overview:
         )
 
     def _listeners(self, now: float) -> list[Listener]:
-        sites: dict[str, list[GateSite]] = {}
+        sites: dict[str, list[Site]] = {}
         for endpoint, site in self._watched.listening():
             sites.setdefault(endpoint, []).append(site)
         for gone in set(self._tallies) - set(sites):

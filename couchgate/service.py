@@ -20,8 +20,10 @@ from couchgate.life.control import Control
 from couchgate.life.listener import Listener, NotBoundError
 from couchgate.life.logfile import LogUnusableError, OpenLog
 from couchgate.life.memory import settle_memory
+from couchgate.life.pages import pages_of
 from couchgate.life.reloads import NotReloadedError, Outcome, Reloads
 from couchgate.life.setup import Setup, keys_of, setup_of, with_state_dir_of
+from couchgate.life.sites import Site, Sites
 from couchgate.life.statedir import make_state_dir
 from couchgate.life.tree import tree_of
 from couchgate.overview import Overview
@@ -30,7 +32,6 @@ from couchgate.upstream.pool import UpstreamPool
 from couchgate.upstream.probe import probe, reach
 from couchgate.web.door import Door
 from couchgate.web.resources import ReverseProxyResource
-from couchgate.web.site import GateSite
 from couchgate.wire.lane import lane_of
 from couchgate.wiring import endpoint_of, verify_of
 
@@ -64,7 +65,9 @@ class GateService(MultiService):
         self._door = Door(self.setup.gate, self.keyring, self.keyring.refresh, self.setup.people.ask)
         self._proxy = ReverseProxyResource(self._door, self.setup.pool)
         self.overview = Overview(self, time.time)
-        self.root = tree_of(self._proxy, self._door, self.readiness, self.overview, lambda: self.settings.admin)
+        pages = pages_of(self.readiness, self.overview.endpoints)
+        self.root = tree_of(self._proxy, self._door, pages, lambda: self.settings.admin)
+        self._sites = Sites(self.root, pages, reactor)
         self.listeners: list[Listener] = []
         self._leaving: dict[Listener, defer.Deferred[None]] = {}
         self._drain_seconds: float | None = None  # once the gate stops
@@ -92,7 +95,7 @@ class GateService(MultiService):
         return self.setup.pool
 
     @property
-    def sites(self) -> list[GateSite]:
+    def sites(self) -> list[Site]:
         """What the listeners of the settings in force share among their connections."""
         return [listener.site for listener in self.listeners]
 
@@ -101,7 +104,7 @@ class GateService(MultiService):
         """The ports of those listeners."""
         return [listener.port for listener in self.listeners if listener.port is not None]
 
-    def listening(self) -> Iterable[tuple[str, GateSite]]:
+    def listening(self) -> Iterable[tuple[str, Site]]:
         """The endpoint string and the site of each listener, of those that drain, too."""
         return [(listener.settings.endpoint, listener.site) for listener in (*self.listeners, *self._leaving)]
 
@@ -151,20 +154,8 @@ class GateService(MultiService):
 
     def _listener(self, settings: ListenerSettings) -> Listener:
         """A listener that obeys the setup in force."""
-        present = self.settings
-        site = GateSite(
-            self.setup.gate,
-            self.root,
-            present.limits,
-            mode=settings.mode,
-            first_byte_seconds=present.upstream.first_byte_seconds,
-            upstream_idle_seconds=present.upstream.idle_seconds,
-            clock=self._reactor,
-            wall=time.time,
-            count=self.overview.tally(settings.endpoint).count,
-            log=None if self._access is None else self._access.write,
-            admin=settings.admin,
-        )
+        log = None if self._access is None else self._access.write
+        site = self._sites.make(self.setup, settings, self.overview.tally(settings.endpoint).count, log)
         return Listener(settings, site, self._reactor)
 
     def _open_log(self, settings: Settings) -> OpenLog:
@@ -248,16 +239,12 @@ class GateService(MultiService):
         self.listeners = [listener for listener in self.listeners if listener not in gone] + added
         for listener in [*self.listeners, *gone]:
             site, elsewhere = listener.site, old.pool is not setup.pool
-            listener.settings = wanted.get(listener.settings.endpoint, listener.settings)
-            site.obey(
-                setup.gate,
-                settings.limits,
-                mode=listener.settings.mode,
-                first_byte_seconds=settings.upstream.first_byte_seconds,
-                upstream_idle_seconds=settings.upstream.idle_seconds,
-                log=access.write,
-                admin=listener.settings.admin,
-            )
+            now = wanted.get(listener.settings.endpoint, listener.settings)
+            if not self._sites.fits(site, now):
+                gone.append(listener.hand_over(self._listener(now).site))
+                added = [*added, listener]
+            listener.settings = now
+            self._sites.tell(site, setup, listener.settings, access.write)
             site.decide_feeds_again(setup.keyring, elsewhere=elsewhere, same_people=old.people is setup.people)
         setup.let_go_of(old)
         if old.pool is not setup.pool:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes, times in seconds. `connections` counts clients, `feeds` open feeds per principal."""
+    """Sizes in bytes, times in seconds. `connections` counts clients, `feeds` open feeds per principal.
+
+    `threads` is the most that serve clients of one listener at a time, in the mode threaded.
+    """
 
     head_bytes: int = 32768
     header_count: int = 100
@@ -15,4 +18,5 @@ class Limits:
     head_seconds: float = 10.0
     idle_seconds: float = 75.0
     connections: int = 10000
+    threads: int = 64
     feeds: int = 100

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet import defer, endpoints, task
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from couchgate.life.sites import Site
+from couchgate.life.threads import ThreadedSite
 from couchgate.settings import ListenerSettings
-from couchgate.web.site import GateSite
-from couchgate.wire.acceptor import Acceptor
 from couchgate.wire.lane import Lane
 
 LINGER_SECONDS = 1.0  # how long a listener that is removed serves the connections that it has
@@ -21,17 +21,24 @@ class NotBoundError(Exception):
     """An endpoint cannot be listened on: one sentence for a person."""
 
 
+class Stoppable(Protocol):
+    """What accepts connections for a site."""
+
+    def stop(self) -> None:
+        """Accept no more, beyond those that the system has accepted already."""
+
+
 class Listener:
     """`site` behind the endpoint of `settings`."""
 
     log = Logger()
 
-    def __init__(self, settings: ListenerSettings, site: GateSite, reactor: Any) -> None:
+    def __init__(self, settings: ListenerSettings, site: Site, reactor: Any) -> None:
         self.settings = settings
         self.site = site
         self.port: Any = None
         self._reactor = reactor
-        self._acceptor: Acceptor | None = None
+        self._acceptor: Stoppable | None = None
         self._linger: defer.Deferred[None] | None = None
 
     def bind(self) -> defer.Deferred[None]:
@@ -44,6 +51,8 @@ class Listener:
 
         def bound(port: Any) -> None:
             self.port = port
+            if isinstance(self.site, ThreadedSite):
+                self.site.hold(port)
 
         def failed(reason: Failure) -> None:
             if not reason.check(CannotListenError, OSError, ValueError):
@@ -60,10 +69,20 @@ class Listener:
         """Take connections, on `lane` where that can be."""
         if self.port is None:
             return  # an endpoint that takes its time; Twisted serves it
-        if lane is not None:
-            self._acceptor = self.site.take_over(self.port, lane)
-        mode = "keepalive" if self.site.keepalive else "close"
-        self.log.info("couchgate listens on {address} ({mode})", address=self.port.getHost(), mode=mode)
+        self._acceptor = self.site.take_over(self.port, lane)
+        self.log.info("couchgate listens on {address} ({mode})", address=self.port.getHost(), mode=self.settings.mode)
+
+    def hand_over(self, site: Site) -> Listener:
+        """Have `site` for who comes from now on (`serve`); what is returned has the connections of the present one."""
+        left = Listener(self.settings, self.site, self._reactor)
+        left._acceptor, self._acceptor = self._acceptor, None
+        self.site = site
+        if self.port is not None:
+            left.site.doStop()
+            self.port.factory = site
+            site.doStart()
+            self.port.startReading()
+        return left
 
     async def close(self) -> None:
         """Accept no more."""
@@ -79,7 +98,8 @@ class Listener:
 
         A connection that waits for its next request may have it under way already: it is answered and then closed.
         """
-        self.log.info("couchgate no longer listens on {endpoint}", endpoint=self.settings.endpoint)
+        if self.port is not None:
+            self.log.info("couchgate no longer listens on {endpoint}", endpoint=self.settings.endpoint)
         await self.close()
         self.site.wind_down()
         self._linger = task.deferLater(self._reactor, LINGER_SECONDS)

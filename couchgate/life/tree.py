@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from couchgate.endpoints import Endpoint, Question
-from couchgate.endpoints.session import session
-from couchgate.endpoints.status import Readiness, health
-from couchgate.overview import Overview
+from couchgate.core.pages import Admins
+from couchgate.life.pages import Page
 from couchgate.web.door import Door
-from couchgate.web.own import AdminResource, Admins, Ask, EndpointResource, OwnResource
+from couchgate.web.own import OwnResource, PageResource
 from couchgate.web.resources import ReverseProxyResource, RootResource
 
 
 def tree_of(
-    proxy: ReverseProxyResource, door: Door, readiness: Readiness, overview: Overview, admins: Callable[[], Admins]
+    proxy: ReverseProxyResource, door: Door, pages: dict[tuple[bytes, ...], Page], admins: Callable[[], Admins]
 ) -> RootResource:
     """The tree with `proxy` for CouchDB. It outlives every reload: what changes is behind what it is given."""
     root = RootResource(proxy)
     own = OwnResource()
-    own.putChild(b"health", EndpointResource("_gate/health", _endpoint(health)))
-    own.putChild(b"ready", EndpointResource("_gate/ready", _endpoint(readiness)))
-    for name, ask in overview.endpoints.items():
-        own.putChild(name.encode(), AdminResource(f"_gate/{name}", _endpoint(ask), door, admins))
     root.putChild(b"_gate", own)
-    root.putChild(b"_session", EndpointResource("_session", _endpoint(session), door))
+    for path, page in pages.items():
+        parent = own if path[0] == b"_gate" else root
+        parent.putChild(path[-1], PageResource(page.name, page.ask, page.access, door, admins))
     return root
-
-
-def _endpoint(ask: Endpoint) -> Ask:
-    return lambda method, query, principal: ask(Question(method, principal, query))

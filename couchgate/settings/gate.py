@@ -12,14 +12,13 @@ from couchgate.settings.reader import Table, shown
 GATE_KEYS = ("listen", "listeners", "mode", "hosts", "state_dir", "drain_seconds")
 LISTENER_KEYS = ("endpoint", "mode", "admin")
 _LISTEN = ("tcp:5985:interface=127.0.0.1",)
-_MODES = ("keepalive", "close")
-_LATER_MODES = ("threaded",)
+_MODES = ("keepalive", "close", "threaded")
 _MOST_DRAIN = 3600
 
 
 def read_gate(table: Table) -> GateSettings:
     """The whole table."""
-    mode = table.word("mode", _MODES, "keepalive", _LATER_MODES)
+    mode = table.word("mode", _MODES, "keepalive")
     if table.has("listeners") and table.override("listen") is None:
         if table.has("listen"):
             raise table.error("listen", "and [[gate.listeners]] say the same twice; write only one of them")
@@ -60,7 +59,7 @@ def _listener(table: Table, mode: str) -> ListenerSettings:
             "shows metrics and refusals without a token to whoever reaches this endpoint, and other machines may: "
             "give it interface=127.0.0.1, make it a Unix socket, or see to it by other means",
         )
-    return ListenerSettings(text, table.word("mode", _MODES, mode, _LATER_MODES), admin)
+    return ListenerSettings(text, table.word("mode", _MODES, mode), admin)
 
 
 def _endpoint(table: Table, key: str, text: str) -> str:

@@ -40,7 +40,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "auth.checkers": CHECKER_KEYS,
     "cors": ("origins", "private_network"),
     "rules": RULE_KEYS,
-    "limits": ("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds", "connections", "feeds"),
+    "limits": (
+        *("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds"),
+        *("connections", "threads", "feeds"),
+    ),
     "admin": ADMIN_KEYS,
     "log": ("access", "trace"),
 }
@@ -175,6 +178,7 @@ def _limits(table: Table) -> Limits:
         head_seconds=table.seconds("head_seconds", 0.1, _MOST_SECONDS, 10),
         idle_seconds=table.seconds("idle_seconds", 0.1, _MOST_SECONDS, 75),
         connections=table.whole("connections", 1, 1_000_000, 10_000),
+        threads=table.whole("threads", 1, 10_000, 64),
         feeds=table.whole("feeds", 1, 1_000_000, 100),
     )
 

@@ -102,11 +102,9 @@ class Table:
         value = self._value(key, default, "a text in quotes")
         return self._checked(self.full(key), value, empty=empty, secret=secret)
 
-    def word(self, key: str, words: tuple[str, ...], default: str, later: tuple[str, ...] = ()) -> str:
-        """One of `words`. Those in `later` are words of the contract that this release cannot do."""
+    def word(self, key: str, words: tuple[str, ...], default: str) -> str:
+        """One of `words`."""
         value = self.text(key, default)
-        if value in later:
-            raise self.error(key, f'may not be "{value}" yet: that comes with a later release; write {_choice(words)}')
         if value not in words:
             raise self.error(key, f"must be {_choice(words)}, not {shown(value)}{nearest(value, words)}")
         return value

@@ -59,9 +59,9 @@ class _WatchedTable(Table):
         self._note(key, {"type": "string"} if how.get("empty") else {"type": "string", "minLength": 1}, default)
         return super().text(key, default, **how)
 
-    def word(self, key: str, words: tuple[str, ...], default: str, later: tuple[str, ...] = ()) -> str:
+    def word(self, key: str, words: tuple[str, ...], default: str) -> str:
         self._note(key, {"enum": list(words)}, default)
-        return super().word(key, words, default, later)
+        return super().word(key, words, default)
 
     def texts(
         self, key: str, default: tuple[str, ...] | None = None, *, words: tuple[str, ...] | None = None

@@ -12,14 +12,12 @@ from twisted.python.failure import Failure
 
 from couchgate.core.errors import BodyTooLarge, GateError, GatewayTimeout, RequestTimeout, Unavailable
 from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, RequestHead
+from couchgate.http1.manners import DISCARD_BYTES, DISCARD_SECONDS, HALF_CLOSED_SECONDS, overdue
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.web.intake import Intake
 from couchgate.web.request import ClientRequest
 from couchgate.web.routing import route
 
-DISCARD_BYTES = 1 << 20
-DISCARD_SECONDS = 2.0
-HALF_CLOSED_SECONDS = 30.0
 _UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
 
 
@@ -262,14 +260,12 @@ class GateChannel(Intake):
             request.sink.time_out(error)
 
     def _overdue(self, request: ClientRequest, waited: float) -> GatewayTimeout | None:
-        """What CouchDB has not done in time, now that the client has nothing to do but to wait."""
         site = self.site
-        if request.status:
-            if waited > site.upstream_idle_seconds:
-                return GatewayTimeout("CouchDB stopped in the middle of its answer.", code="upstream_stalled")
-        elif self.body_complete:
-            if waited > site.first_byte_seconds:
-                return GatewayTimeout("CouchDB took the request and did not answer in time.")
-        elif self._paused and waited > site.upstream_idle_seconds:
-            return GatewayTimeout("CouchDB does not take the body of the request.", code="upstream_stalled")
-        return None
+        return overdue(
+            waited,
+            site.first_byte_seconds,
+            site.upstream_idle_seconds,
+            begun=request.status != 0,
+            asked=self.body_complete,
+            stuck=self._paused,
+        )

@@ -9,7 +9,8 @@ from twisted.internet import defer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from couchgate.core.errors import Forbidden, GateError, NotFound
+from couchgate.core.errors import GateError
+from couchgate.core.pages import Admins, check_person, needs_person, no_page
 from couchgate.core.principal import Principal
 from couchgate.core.verdict import Admission
 from couchgate.web.door import Door
@@ -27,44 +28,35 @@ class Answer(Protocol):
     def body(self) -> bytes: ...
 
 
-class Admins(Protocol):
-    """Who is an administrator: people of these issuers with this role; an empty role is nobody's."""
-
-    @property
-    def role(self) -> str: ...
-    @property
-    def issuers(self) -> frozenset[str]: ...
-
-
 Ask = Callable[[bytes, bytes, "Principal | None"], Awaitable[Answer]]
-_NO_PAGE = "The gate has no page of this name."
 
 
-class EndpointResource(Resource):
-    """A leaf that answers with the endpoint `ask(method, query, principal)`; with a `door` it asks for a token first.
+class PageResource(Resource):
+    """A leaf that answers with the endpoint `ask(method, query, principal)` to whom `access` admits (`core.pages`).
 
-    `query` is what follows the `?`, raw.
+    `query` is what follows the `?`, raw. `admins()` says who is an administrator.
     """
 
     isLeaf = True
     renders_lean = True
 
-    def __init__(self, name: str, ask: Ask, door: Door | None = None) -> None:
+    def __init__(self, name: str, ask: Ask, access: str, door: Door, admins: Callable[[], Admins]) -> None:
         super().__init__()
         self._name = name
         self._ask = ask
+        self._access = access
         self._door = door
+        self._admins = admins
 
     def render(self, request: Any) -> Any:
         """Answer, now or later. Raises GateError."""
+        asks = needs_person(self._access, self._admins().role, admin_listener=request.channel.site.admin)
         request.endpoint = self._name
         request.code = "own"
-        door = self._door
-        if door is None:
+        if asks:
+            self._admit(request, self._door, asked=False)
+        else:
             self._answer(request, None)
-            return NOT_DONE_YET
-
-        self._admit(request, door, asked=False)
         return NOT_DONE_YET
 
     def _admit(self, request: ClientRequest, door: Door, *, asked: bool, person: Principal | None = None) -> None:
@@ -75,11 +67,8 @@ class EndpointResource(Resource):
             )
             return
         request.principal = verdict.principal.name
-        self._check(verdict.principal)
+        check_person(self._access, verdict.principal, self._admins())
         self._answer(request, verdict.principal)
-
-    def _check(self, principal: Principal) -> None:
-        """Whether this person may see the page. Raises Forbidden."""
 
     def _answer(self, request: ClientRequest, principal: Principal | None) -> None:
         async def answer() -> None:
@@ -96,33 +85,6 @@ class EndpointResource(Resource):
         defer.ensureDeferred(answer()).addErrback(request.fault)
 
 
-class AdminResource(EndpointResource):
-    """A page for administrators: those whom `admins()` names, and whoever reaches an admin listener.
-
-    While it names no role, there is no such page on other listeners.
-    """
-
-    def __init__(self, name: str, ask: Ask, door: Door, admins: Callable[[], Admins]) -> None:
-        super().__init__(name, ask, door)
-        self._admins = admins
-
-    def render(self, request: Any) -> Any:
-        """Answer, now or later. Raises GateError."""
-        if not request.channel.site.admin:
-            if not self._admins().role:
-                raise NotFound(_NO_PAGE)
-            return super().render(request)
-        request.endpoint = self._name
-        request.code = "own"
-        self._answer(request, None)
-        return NOT_DONE_YET
-
-    def _check(self, principal: Principal) -> None:
-        admins = self._admins()
-        if admins.role not in principal.roles or principal.issuer not in admins.issuers:
-            raise Forbidden("This page is for administrators of the gate only.", code="admin")
-
-
 class OwnResource(Resource):
     """`/_gate`: its children, and nothing else."""
 
@@ -130,8 +92,8 @@ class OwnResource(Resource):
 
     def getChild(self, path: bytes, request: Any) -> Resource:  # noqa: ARG002  # Twisted's signature
         """There is no such page. Raises NotFound."""
-        raise NotFound(_NO_PAGE)
+        raise no_page()
 
     def render(self, request: Any) -> Any:  # noqa: ARG002  # Twisted's signature
         """There is no page at `/_gate` itself. Raises NotFound."""
-        raise NotFound(_NO_PAGE)
+        raise no_page()

@@ -20,16 +20,14 @@ from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
 from couchgate.core.verdict import Forward
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
+from couchgate.http1.manners import END_SECONDS, HELD, JSON, WITHOUT_BODY
 from couchgate.web.couchdb import Pool, Upstream
-from couchgate.web.request import JSON, ClientRequest
+from couchgate.web.request import ClientRequest
 
 if TYPE_CHECKING:
     from couchgate.web.site import GateSite
 
-HELD = 1 << 20  # bytes of a judged body before CouchDB hears of the request
-END_SECONDS = 0.4  # how long a feed may take to reach a place where it can end well: with the sweep, a second in all
 _REPEATABLE = frozenset((b"GET", b"HEAD"))
-_WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"COPY"))
 
 
 class Relay:
@@ -89,7 +87,7 @@ class Relay:
         request, framing = self._request, self._framing
         lines = b""
         if framing is NO_BODY:
-            if request.head.method not in _WITHOUT_BODY:
+            if request.head.method not in WITHOUT_BODY:
                 lines = b"Content-Length: 0\r\n"
         elif framing is CHUNKED:
             lines = b"Transfer-Encoding: chunked\r\n"
@@ -117,7 +115,7 @@ class Relay:
         head = self._request.head
         # The word anywhere: CouchDB also finds it behind semicolons, and in the last of several fields.
         kinds = head.fields.all(b"content-type")
-        return head.method in _WITHOUT_BODY or any(b"multipart" in kind.lower() for kind in kinds)
+        return head.method in WITHOUT_BODY or any(b"multipart" in kind.lower() for kind in kinds)
 
     def _take_held(self) -> bytes:
         """What of the held body may go up now: all of it once it is complete, else all but its last piece."""

@@ -6,9 +6,6 @@ it names a `BodySink`. Either `respond` and `refuse` answer as a whole, or `begi
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from os import urandom
-from random import getrandbits
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.python.failure import Failure
@@ -18,21 +15,12 @@ from couchgate.core.message import NO_BODY, Framing, RequestHead
 from couchgate.core.rewrite import lines_of, refusal_body
 from couchgate.core.target import Target
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
+from couchgate.http1.manners import JSON, REASONS, new_trace
 
 if TYPE_CHECKING:
     from couchgate.web.channel import GateChannel
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _UNTRUSTED = frozenset((400, 421, 431, 501, 505))  # after these nobody knows what the next bytes mean
-JSON = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
-
-
-_RUN = urandom(8).hex().encode()
-
-
-def new_trace() -> bytes:
-    """A trace id of the gate's own: half of it is this run's, so that runs never meet."""
-    return b"%b%016x" % (_RUN, getrandbits(64))  # it must be unique, and may be guessed
 
 
 class BodySink(Protocol):
@@ -114,7 +102,7 @@ class ClientRequest:
             self.keep = False
         length = b"Content-Length: %d\r\n" % len(body) if status != 204 else b""
         date = b"Date: %b\r\n" % self.channel.site.date
-        out = self._head(status, _REASONS.get(status, b""), b"\r\n" + date + lines + length)
+        out = self._head(status, REASONS.get(status, b""), b"\r\n" + date + lines + length)
         if self.head.method != b"HEAD":
             out += body
             self.sent += len(body)

@@ -16,12 +16,12 @@ from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, I
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from couchgate.core.errors import GateError
+from couchgate.core.again import stays_until
 from couchgate.core.gate import Gate
 from couchgate.core.limits import Limits
 from couchgate.core.message import Peer
-from couchgate.core.principal import PASSWORD_ISSUERS, Principal
-from couchgate.core.verdict import Facts, Forward
+from couchgate.core.principal import Principal
+from couchgate.core.verdict import Facts
 from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
 from couchgate.web.stock import StockChannel, StockSite
@@ -135,29 +135,30 @@ class GateSite(protocol.Factory):
         `same_people`: those with a password are who they were, until their feeds end as they would have.
         """
         for feed, request in list(self._feeds.items()):
-            expires = None if elsewhere else self._still_allowed(request, feed, facts, same_people=same_people)
+            expires = None if elsewhere else self._stays_until(request, feed, facts, same_people=same_people)
             if expires is None:
                 feed.end()
             else:
                 feed.expires = expires
 
-    def _still_allowed(self, request: ClientRequest, feed: Feed, facts: Facts, *, same_people: bool) -> float | None:
-        """Until when a feed may stay open; None: it may not."""
-        head, target, gate = request.head, request.target, self.gate
-        assert target is not None  # noqa: S101  # for the type checker: it was decided
+    def _stays_until(self, request: ClientRequest, feed: Feed, facts: Facts, *, same_people: bool) -> float | None:
+        assert request.target is not None  # noqa: S101  # for the type checker: it was decided
         try:
-            same = gate.screen(head).lines == request.lines
-            person = feed.principal if same_people else None
-            verdict = gate.decide(head, target, request.channel.peer, facts, self.wall(), asked=True, person=person)
-        except GateError:
-            return None
+            return stays_until(
+                self.gate,
+                facts,
+                self.wall(),
+                head=request.head,
+                target=request.target,
+                peer=request.channel.peer,
+                lines=request.lines,
+                principal=feed.principal,
+                expires=feed.expires,
+                same_people=same_people,
+            )
         except Exception:  # noqa: BLE001  # fail closed, as a request does
             GateChannel.log.failure("A feed could not be decided again")
             return None
-        if not isinstance(verdict, Forward) or not same or verdict.principal != feed.principal:
-            return None
-        with_password = feed.principal.issuer.startswith(PASSWORD_ISSUERS)
-        return min(feed.expires, verdict.expires) if with_password else verdict.expires
 
     # -- the listener's life
 
@@ -187,9 +188,9 @@ class GateSite(protocol.Factory):
 
         return TransportWire(owner_of)
 
-    def take_over(self, port: Any, lane: Lane) -> Acceptor | None:
+    def take_over(self, port: Any, lane: Lane | None) -> Acceptor | None:
         """Serve the plain TCP connections of `port` on `lane`; None if it has others, which stay with Twisted."""
-        if not isinstance(port, tcp.Port) or port.factory is not self or port.addressFamily not in _INTERNET:
+        if not isinstance(port, tcp.Port) or port.factory is not self or port.addressFamily not in _INTERNET or not lane:
             return None
         port.stopReading()
         listener = socket.socket(fileno=os.dup(port.fileno()))

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from random import Random
 
-from couchgate.web.relay import HELD
+from couchgate.http1.manners import HELD
 from tests.endurance import reading
 from tests.endurance.plans import BEFORE, WITHIN, plan
 from tests.endurance.upstream import feed_pieces

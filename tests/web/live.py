@@ -30,6 +30,7 @@ _SETTINGS = """
 listeners = [
     {{ endpoint = "{endpoint}", mode = "keepalive", admin = {admin} }},
     {{ endpoint = "{close_endpoint}", mode = "close" }},
+    {{ endpoint = "tcp:0:interface=127.0.0.1:backlog=202", mode = "threaded" }},
 ]
 drain_seconds = {drain_seconds}
 
@@ -72,7 +73,7 @@ access = "{access}"
 class LiveGate:
     """A running gate. `port` serves in mode keepalive, `close_port` in mode close; a path, if it is a Unix socket.
 
-    `endpoints` are the two listeners; with `admin` the first is for administrators, whose role is `role`. `listener`
+    `ports` has them by mode, and that of mode threaded. `endpoints` are the first two listeners; with `admin` the first is for administrators, whose role is `role`. `listener`
     is a socket for the first of them, handed over as systemd does it; `command` is what runs the gate, `prologue` is
     Python that comes before it.
     """
@@ -137,9 +138,9 @@ class LiveGate:
         def listening():
             assert self.process.poll() is None, self.log()
             ports = {mode: int(port) if port else path for port, path, mode in _LISTENS.findall(self.log())}
-            return ports if len(ports) == 2 else None
+            return ports if len(ports) == 3 else None
 
-        ports = eventually(listening, 30)
+        self.ports = ports = eventually(listening, 30)
         self.port, self.close_port = ports["keepalive"], ports["close"]
 
     def log(self):
@@ -162,7 +163,7 @@ class LiveGate:
 
     def client(self, *head, mode="keepalive", **options):
         """A client that has sent this head (see `head`), or nothing without arguments."""
-        client = Client(self.port if mode == "keepalive" else self.close_port)
+        client = Client(self.ports[mode])
         if head or options:
             client.send(self.head(*head, **options))
         return client

@@ -5,7 +5,7 @@ import pytest
 from tests.web.live import HELLO, OK, running_gate
 from tests.web.sockets import Client, eventually, meanwhile
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 FEEDS = pytest.mark.parametrize("feed", ["longpoll", "continuous", "eventsource"])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.web.live import HELLO, OK, ORIGIN
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 HOP = {b"connection", b"content-length", b"transfer-encoding", b"date"}
 
 

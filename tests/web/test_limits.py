@@ -17,7 +17,7 @@ idle_seconds = 1.2
 connections = 12
 feeds = 2
 """
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 @pytest.fixture(scope="module")

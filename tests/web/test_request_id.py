@@ -7,7 +7,7 @@ import pytest
 from tests.web.live import HELLO, running_gate
 from tests.web.sockets import Client, Upstream, eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-00"
 

@@ -9,7 +9,7 @@ import pytest
 from tests.web.live import HELLO, ORIGIN
 from tests.web.sockets import Client, eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 EXPECT = "Expect: 100-continue"
 JSON = "Content-Type: application/json"
 

@@ -1,0 +1,185 @@
+"""The reactor's hold on a threaded listener: hands it its socket, and takes what its threads tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet import defer, protocol
+from twisted.internet.threads import blockingCallFromThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from couchgate.core.again import stays_until
+from couchgate.core.gate import Facts
+from couchgate.life.pages import Page
+from couchgate.threaded.accepting import Accepting
+from couchgate.threaded.face import ThreadedFace
+from couchgate.threaded.parts import Present
+from couchgate.threaded.relay import Relay
+from couchgate.threaded.request import ThreadedRequest
+from couchgate.web.channel import GateChannel
+from couchgate.web.request import ClientRequest
+from couchgate.wire.lane import Lane
+
+
+class ThreadedSite(protocol.Factory):
+    """What a listener in the mode threaded has in the place of a `GateSite`, and answers like one.
+
+    `elsewhere(segment)` says whether a deployment's own Resource stands under this first segment: those need the
+    reactor. `count` is told of each request that is over, and so is `log`, if there is one.
+    """
+
+    noisy = False
+    tick = 0.0  # as a site's; no channel waits here
+    _log = Logger()
+
+    def __init__(
+        self,
+        present: Present,
+        pages: Mapping[tuple[bytes, ...], Page],
+        elsewhere: Callable[[bytes], bool],
+        *,
+        reactor: Any,
+        count: Callable[[ClientRequest], None],
+        log: Callable[[ClientRequest], None] | None,
+    ) -> None:
+        self.gate = present.gate
+        self._write = log
+        self._reactor = reactor
+        self._count = count
+        self._empty: defer.Deferred[None] | None = None
+        tell = reactor.callFromThread
+        self._face = ThreadedFace(
+            present,
+            pages,
+            elsewhere,
+            call=partial(blockingCallFromThread, reactor),
+            wall=time.time,
+            finished=lambda request: tell(self._finished, request),
+            fault=lambda error: tell(self._fault, Failure(error)),
+            warn=lambda sentence: tell(self._warn, sentence),
+            changed=lambda: tell(self._look),
+        )
+
+    def obey(self, present: Present, log: Callable[[ClientRequest], None] | None) -> None:
+        """Serve by these from now on: requests that have begun go on by what they began with."""
+        self.gate = present.gate
+        self._write = log
+        self._face.present = present
+
+    # -- the listener's life
+
+    def buildProtocol(self, addr: Any) -> None:
+        """Never for long: `hold` keeps Twisted from accepting."""
+
+    @staticmethod
+    def hold(port: Any) -> None:
+        """Let the connections of `port` wait until `take_over`."""
+        port.stopReading()
+
+    def take_over(self, port: Any, lane: Lane | None) -> Accepting:  # noqa: ARG002  # a GateSite needs the lane
+        """Serve the connections of `port` in threads."""
+        port.stopReading()
+        return self._face.accept(port.socket.dup())
+
+    def wind_down(self) -> None:
+        """Each connection may have one more answer; it has one anyway."""
+
+    def drain(self, seconds: float) -> defer.Deferred[None]:
+        """Serve what is under way, end feeds well, close; after `seconds` cut what is left."""
+        self._face.drain()
+        empty: defer.Deferred[None] = defer.Deferred()
+        self._empty = empty
+        late = self._reactor.callLater(seconds, self.cut)
+
+        def in_time(_: None) -> None:
+            if late.active():
+                late.cancel()
+
+        self._look()
+        return empty.addCallback(in_time)
+
+    def _look(self) -> None:
+        """A connection has ended."""
+        if self._empty is not None and self._face.idle:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        self._face.cutting = True
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return self._face.connections
+
+    # -- what threads tell
+
+    def _finished(self, ended: ThreadedRequest) -> None:
+        """A request is over: log and metrics know the reactor's kind of request only."""
+        site: Any = self
+        request = ClientRequest(GateChannel(site, ended.peer), ended.head, ended.started, keep=False)
+        request.trace = ended.trace
+        request.target = ended.target
+        request.status = ended.status
+        request.code = ended.code
+        request.reason = ended.reason
+        request.endpoint = ended.endpoint
+        request.principal = ended.principal
+        request.received = ended.received
+        request.sent = ended.sent
+        request.upstream_seconds = ended.upstream_seconds
+        if self._write is not None:
+            self._write(request)
+        self._count(request)
+
+    def _fault(self, reason: Failure) -> None:
+        self._log.failure("A request failed inside the gate", failure=reason)
+
+    def _warn(self, sentence: str) -> None:
+        self._log.warn("{sentence}", sentence=sentence)
+
+    # -- feeds
+
+    @property
+    def feeds(self) -> list[tuple[str, str]]:
+        """The principal and the database of each open feed."""
+        requests = [relay.request for relay in self._face.open_feeds()]
+        return [
+            (request.principal, request.target.database)
+            for request in requests
+            if request.target is not None and request.target.database is not None
+        ]
+
+    def decide_feeds_again(self, facts: Facts, *, elsewhere: bool, same_people: bool) -> None:
+        """As `GateSite.decide_feeds_again`."""
+        for relay in self._face.open_feeds():
+            expires = None if elsewhere else self._stays_until(relay, facts, same_people=same_people)
+            if expires is None:
+                relay.ending = True
+            else:
+                relay.expires = expires
+
+    def _stays_until(self, relay: Relay, facts: Facts, *, same_people: bool) -> float | None:
+        request = relay.request
+        assert request.target is not None  # noqa: S101  # for the type checker: it was decided
+        try:
+            return stays_until(
+                self.gate,
+                facts,
+                time.time(),
+                head=request.head,
+                target=request.target,
+                peer=request.peer,
+                lines=request.lines,
+                principal=relay.principal,
+                expires=relay.expires,
+                same_people=same_people,
+            )
+        except Exception:  # noqa: BLE001  # fail closed, as a request does
+            self._log.failure("A feed could not be decided again")
+            return None
