@@ -22,7 +22,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     optParameters = [  # noqa: RUF012  # Twisted's convention
         ["config", "c", "couchgate.toml", "The settings file (TOML)."],
         ["listen", "l", None, "A Twisted endpoint to listen on, instead of [gate] listen."],
-        ["mode", "m", None, "keepalive or close, instead of [gate] mode."],
+        ["mode", "m", None, "keepalive, close or threaded, instead of [gate] mode."],
         ["upstream", "u", None, "CouchDB's URL, instead of [upstream] url."],
         ["access-log", None, None, "stdout, off or a path, instead of [log] access."],
     ]

@@ -13,7 +13,7 @@ FIELDS = {
     "time", "id", "principal", "peer", "method", "endpoint", "status", "verdict", "reason", "upstream_s", "seconds",
     "in", "out",
 }  # fmt: skip
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 MARK = "hush-hush"
 
 

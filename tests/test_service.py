@@ -12,7 +12,7 @@ import pytest
 from tests.web.live import HELLO, OK, TWISTD, running_gate
 from tests.web.sockets import Client, Upstream, eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 @pytest.fixture

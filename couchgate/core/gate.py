@@ -194,12 +194,12 @@ class Gate:
 
     def _check(self, admission: Admission, target: Target) -> None:
         """Raises Forbidden unless the policy lets this person reach `target`."""
-        rule = admission.rule
-        if rule is None or target.database is None or target.database != admission.database:
+        ruled = admission.ruled
+        if ruled is None or target.database != ruled[0]:
             rule = self._policy.check(admission.principal, target)
-            if target.database is not None:
-                admission.database, admission.rule = target.database, rule
-        elif target.kind not in rule.allow or target.kind == Kind.SERVER:
+            if target.database is not None and rule is not None:
+                admission.ruled = (target.database, rule)
+        elif target.kind not in ruled[1].allow or target.kind == Kind.SERVER:
             self._policy.check(admission.principal, target)  # which says no, and why
 
     def _introduce(self, admission: Admission, now: float) -> bytes:

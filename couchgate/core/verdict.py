@@ -38,15 +38,14 @@ class Admission:
     The rest is the gate's: what it worked out for this person, so that the next request need not.
     """
 
-    __slots__ = ("database", "expires", "introduced", "introduced_until", "principal", "rule")
+    __slots__ = ("expires", "introduced", "introduced_until", "principal", "ruled")
 
     def __init__(self, principal: Principal, expires: float) -> None:
         self.principal = principal
         self.expires = expires
         self.introduced = b""
         self.introduced_until = 0.0
-        self.database: str | None = None
-        self.rule: Rule | None = None
+        self.ruled: tuple[str, Rule] | None = None  # one value, so that no thread takes a rule for another database's
 
 
 class NeedKeys(NamedTuple):

@@ -13,6 +13,7 @@ GATE_KEYS = ("listen", "listeners", "mode", "hosts", "state_dir", "drain_seconds
 LISTENER_KEYS = ("endpoint", "mode", "admin")
 _LISTEN = ("tcp:5985:interface=127.0.0.1",)
 _MODES = ("keepalive", "close", "threaded")
+_FOR_THREADS = ("tcp", "tcp6", "unix", "systemd")  # kinds of endpoints whose sockets are plain ones
 _MOST_DRAIN = 3600
 
 
@@ -27,7 +28,7 @@ def read_gate(table: Table) -> GateSettings:
     else:
         key = "listen"
         written = enumerate(table.texts("listen", _LISTEN))
-        listeners = tuple(ListenerSettings(_endpoint(table, f"listen[{i}]", text), mode) for i, text in written)
+        listeners = tuple(_plain_listener(table, f"listen[{index}]", text, mode) for index, text in written)
     if not listeners:
         raise table.error(key, 'must not be empty; write an endpoint such as "tcp:5985:interface=127.0.0.1"')
     endpoints = [listener.endpoint for listener in listeners]
@@ -59,7 +60,21 @@ def _listener(table: Table, mode: str) -> ListenerSettings:
             "shows metrics and refusals without a token to whoever reaches this endpoint, and other machines may: "
             "give it interface=127.0.0.1, make it a Unix socket, or see to it by other means",
         )
-    return ListenerSettings(text, table.word("mode", _MODES, mode), admin)
+    return ListenerSettings(text, _fitting(table, "endpoint", text, table.word("mode", _MODES, mode)), admin)
+
+
+def _plain_listener(table: Table, key: str, text: str, mode: str) -> ListenerSettings:
+    return ListenerSettings(_endpoint(table, key, text), _fitting(table, key, text, mode))
+
+
+def _fitting(table: Table, key: str, text: str, mode: str) -> str:
+    """`mode`, if this endpoint can be served in it."""
+    if mode == "threaded" and text.partition(":")[0].lower() not in _FOR_THREADS:
+        kinds = ", ".join(_FOR_THREADS[:-1])
+        raise table.error(
+            key, f'cannot be served in mode "threaded", which is for {kinds} and {_FOR_THREADS[-1]}: not {shown(text)}'
+        )
+    return mode
 
 
 def _endpoint(table: Table, key: str, text: str) -> str:

@@ -19,7 +19,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One listener: a Twisted endpoint string, "keepalive" or "close", and whether it serves administrators."""
+    """One listener: a Twisted endpoint string, "keepalive", "close" or "threaded", and whether it serves administrators."""
 
     endpoint: str
     mode: str

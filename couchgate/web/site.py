@@ -190,7 +190,12 @@ class GateSite(protocol.Factory):
 
     def take_over(self, port: Any, lane: Lane | None) -> Acceptor | None:
         """Serve the plain TCP connections of `port` on `lane`; None if it has others, which stay with Twisted."""
-        if not isinstance(port, tcp.Port) or port.factory is not self or port.addressFamily not in _INTERNET or not lane:
+        if (
+            not isinstance(port, tcp.Port)
+            or port.factory is not self
+            or port.addressFamily not in _INTERNET
+            or not lane
+        ):
             return None
         port.stopReading()
         listener = socket.socket(fileno=os.dup(port.fileno()))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.web.live import ORIGIN
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 @MODES

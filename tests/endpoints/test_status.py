@@ -14,7 +14,7 @@ from couchgate.upstream.probe import probe
 from tests.web.live import HELLO, ORIGIN, running_gate
 from tests.web.sockets import Upstream, eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 def value(answer):

@@ -87,6 +87,7 @@ body_bytes = 0
 head_seconds = 1
 idle_seconds = 2
 connections = 3
+threads = 5
 feeds = 4
 [admin]
 role = "ops"

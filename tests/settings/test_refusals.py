@@ -45,12 +45,17 @@ BAD = {
     "unknown mode": (
         "[upstream]",
         '[gate]\nmode = "keep-alive"\n[upstream]',
-        'gate.mode must be "keepalive" or "close", not \'keep-alive\'; did you mean "keepalive"?',
+        'gate.mode must be "keepalive", "close" or "threaded", not \'keep-alive\'; did you mean "keepalive"?',
     ),
-    "later mode": (
+    "threads behind TLS": (
         "[upstream]",
-        '[gate]\nmode = "threaded"\n[upstream]',
-        'gate.mode may not be "threaded" yet: that comes with a later release',
+        '[gate]\nmode = "threaded"\nlisten = ["tcp:1", "ssl:443"]\n[upstream]',
+        "gate.listen[1] cannot be served in mode \"threaded\", which is for tcp, tcp6, unix and systemd: not 'ssl:443'",
+    ),
+    "a listener of threads behind TLS": (
+        "[upstream]",
+        '[gate]\nlisteners = [{ endpoint = "ssl:443", mode = "threaded" }]\n[upstream]',
+        'gate.listeners[0].endpoint cannot be served in mode "threaded", which is for tcp, tcp6, unix and systemd',
     ),
     "bad endpoint": (
         "[upstream]",

@@ -7,7 +7,7 @@ import pytest
 from tests.web.live import HELLO, OK, ORIGIN, running_gate
 from tests.web.sockets import Upstream, eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 def error_of(answer):

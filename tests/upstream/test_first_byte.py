@@ -10,7 +10,7 @@ from tests.web.sockets import Upstream, eventually
 
 SECONDS = 0.3
 PAST = 1.4  # longer than the setting and two sweeps
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tests.web.sockets import Upstream, eventually, meanwhile
 
 SECONDS = 0.4
 PAST = 1.6  # longer than the setting and two sweeps
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 STARTS = {
     "length": b"Content-Length: 100\r\n\r\nhello",
     "chunked": b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",

@@ -10,7 +10,7 @@ import pytest
 from tests.web.live import HELLO, OK, running_gate
 from tests.web.sockets import PATIENCE, Stream, Upstream, eventually
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 
 
 class UnixUpstream(Upstream):

@@ -6,7 +6,7 @@ import time
 from tests.web.live import OK, running_gate
 from tests.web.sockets import eventually
 
-MODES = ("keepalive", "close")
+MODES = ("keepalive", "close", "threaded")
 LIFE = 0.5  # seconds until a token expires
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 ROW = b'{"seq":"%b","id":"%b","changes":[{"rev":"1-a"}]}'

@@ -117,7 +117,7 @@ def test_an_upload_that_comes_while_keys_are_fetched_arrives(by_url, issuer, own
     assert client.message().status == 200
 
 
-@pytest.mark.parametrize("mode", ["keepalive", "close"])
+@pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 def test_a_key_file_that_changed_is_read_for_its_first_token(own_upstream, mode):
     """After a rotation on disk the first token of the new key is served, one of the old key is refused."""
     with running_gate(own_upstream) as gate:

@@ -46,7 +46,7 @@ def refused(client, status, error):
 def test_a_slow_head_is_408(gate, upstream):
     """A head that is begun and not finished within head_seconds is refused, however little of it came."""
     clients = []
-    for port in (gate.port, gate.close_port):
+    for port in gate.ports.values():
         for part in (b"GET /db/doc HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Sl", b"G", b"\r\n"):
             clients.append(Client(port))
             clients[-1].send(part)
@@ -59,7 +59,7 @@ def test_a_slow_head_is_408(gate, upstream):
 def test_a_slow_body_is_408_and_never_whole(gate, upstream, framing):
     """A body of which nothing more comes within idle_seconds: 408, and CouchDB's connection is cut."""
     uploads = []
-    for mode in ("keepalive", "close"):
+    for mode in ("keepalive", "close", "threaded"):
         client = gate.client("PUT", "/db/doc/a", framing, mode=mode)
         client.send(b"3e8\r\n" if "chunked" in framing else b"", b"x" * 1000)
         uploads.append((client, upstream.accept()))
@@ -100,7 +100,7 @@ def test_a_client_that_never_takes_the_end_of_its_answer_is_cut(own_upstream):
 @MODES
 def test_too_many_connections_are_503(gate, upstream, mode):
     """Beyond `connections` a client is told to come again; when others have left, it is served."""
-    port = gate.port if mode == "keepalive" else gate.close_port
+    port = gate.ports[mode]
     clients = [Client(port) for _ in range(12)]
     late = Client(port)
     answer = late.message()

@@ -53,7 +53,7 @@ class Doors:
         self._connect = connect
 
     def client(self, *head, mode="keepalive", **options):
-        visitor = Visitor(self._connect(self.gate.port if mode == "keepalive" else self.gate.close_port))
+        visitor = Visitor(self._connect(self.gate.ports[mode]))
         if head or options:
             visitor.send(self.gate.head(*head, **options))
         return visitor

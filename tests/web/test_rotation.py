@@ -73,7 +73,7 @@ def key_set(*minters):
     return json.dumps({"keys": [key for each in minters for key in json.loads(each.jwks())["keys"]]}).encode()
 
 
-@pytest.mark.parametrize("mode", ["keepalive", "close"])
+@pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 def test_a_rotation_costs_nobody_a_refusal(own_upstream, issuer, mode):
     """Tokens of the new key are served from the first one on, by one load; those of the withdrawn key end with it."""
     old, new = Minter("ES256", kid="old"), Minter("ES256", kid="new")

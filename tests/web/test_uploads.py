@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.web.live import HELLO, ORIGIN
-from tests.web.sockets import Client, eventually
+from tests.web.sockets import eventually
 
 MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 EXPECT = "Expect: 100-continue"
@@ -28,7 +28,7 @@ def refusals(gate):
 @pytest.mark.parametrize("status", [401, 403, 415])
 def test_a_refused_upload_is_never_asked_to_continue(gate, upstream, mode, status):
     """Whoever expects 100 and may not upload gets the refusal as the first byte, with CORS or not, and then the end."""
-    client = gate.client(mode=mode) if mode == "keepalive" else Client(gate.close_port)
+    client = gate.client(mode=mode)
     client.send(refusals(gate)[status])
     answer = client.message()
     assert answer.status == status
