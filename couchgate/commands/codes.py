@@ -147,6 +147,14 @@ CODES: dict[str, Meaning] = {
     "connections": Meaning(
         "The gate had as many clients as [limits] connections allows.", "Raise it, or start another gate."
     ),
+    "threads": Meaning(
+        "A listener of mode threaded had as many clients as [limits] threads allows.",
+        "Raise it; each open feed takes one.",
+    ),
+    "mode": Meaning(
+        "A page of the deployment's own was asked for at a listener of mode threaded.",
+        "Ask for it at a listener of another mode.",
+    ),
     "bodies": Meaning("The gate held as much of bodies as it may.", "It passes; clients try again."),
     "body_too_large": Meaning("The body was longer than [limits] body_bytes.", "Raise it, if such bodies are meant."),
     "head_too_large": Meaning("The head was longer than [limits] allows.", "Shorten the token, or raise the limit."),

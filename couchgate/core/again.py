@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from couchgate.core.errors import GateError
-from couchgate.core.gate import Facts, Forward, Gate
+from couchgate.core.gate import Gate
 from couchgate.core.message import Peer, RequestHead
 from couchgate.core.principal import PASSWORD_ISSUERS, Principal
 from couchgate.core.target import Target
+from couchgate.core.verdict import Facts, Forward
 
 
 def stays_until(

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from couchgate.core.again import stays_until
-from couchgate.core.gate import Facts
+from couchgate.core.verdict import Facts
 from couchgate.life.pages import Page
 from couchgate.threaded.accepting import Accepting
 from couchgate.threaded.face import ThreadedFace

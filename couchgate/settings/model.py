@@ -19,7 +19,10 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One listener: a Twisted endpoint string, "keepalive", "close" or "threaded", and whether it serves administrators."""
+    """One listener: a Twisted endpoint string, its mode, and whether it serves administrators.
+
+    `mode` is "keepalive", "close" or "threaded".
+    """
 
     endpoint: str
     mode: str

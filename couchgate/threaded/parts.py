@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from couchgate.core.credential import BasicCredential
-from couchgate.core.gate import Facts, Gate
+from couchgate.core.gate import Gate
 from couchgate.core.limits import Limits
 from couchgate.core.message import ResponseHead
 from couchgate.core.pages import Admins
 from couchgate.core.principal import Principal
+from couchgate.core.verdict import Facts
 
 
 class Answer(Protocol):

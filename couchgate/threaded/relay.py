@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from couchgate.core.body import BodyJudge, check_encoding
 from couchgate.core.errors import BodyTooLarge, RequestTimeout, TooManyRequests
-from couchgate.core.gate import Forward
 from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
+from couchgate.core.verdict import Forward
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 from couchgate.http1.manners import END_SECONDS, HALF_CLOSED_SECONDS, HELD, JSON, WITHOUT_BODY, overdue
 from couchgate.http1.requests import BodyReader

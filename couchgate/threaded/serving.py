@@ -16,12 +16,12 @@ from couchgate.core.errors import (
     Unauthorized,
     Unavailable,
 )
-from couchgate.core.gate import Admission, Forward, NeedKeys, NeedPrincipal
 from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, Peer, RequestHead
 from couchgate.core.pages import check_person, needs_person, no_page
 from couchgate.core.principal import Principal
 from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
+from couchgate.core.verdict import Admission, Forward, NeedKeys, NeedPrincipal
 from couchgate.http1.manners import new_trace
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.threaded.client import Client, ClientGone

@@ -57,6 +57,11 @@ BAD = {
         '[gate]\nlisteners = [{ endpoint = "ssl:443", mode = "threaded" }]\n[upstream]',
         'gate.listeners[0].endpoint cannot be served in mode "threaded", which is for tcp, tcp6, unix and systemd',
     ),
+    "threads before TLS": (
+        '[upstream]\nurl = "http://127.0.0.1:5984"',
+        '[gate]\nmode = "threaded"\n[upstream]\nurl = "https://couch.example.com"',
+        'upstream.url begins with https://, which mode "threaded" cannot do; let a TLS proxy here go on to CouchDB',
+    ),
     "bad endpoint": (
         "[upstream]",
         '[gate]\nlisten = ["5985"]\n[upstream]',
