@@ -5,8 +5,8 @@ browser and every server has its own habit. So what follows from names alone (ar
 gate look at) is worked out once per shape and remembered, and only the values of those few are cut out each time.
 The gate passes all other lines on unread, so it does not make objects of them.
 
-A shape that keeps coming gets a pattern of its own, which judges and parts a block in one go. Making one takes as long
-as parting a hundred blocks, so a shape has to come `OFTEN` first: a stranger with ever new shapes buys little by it.
+A shape that keeps coming gets a pattern of its own, which judges and parts a block in one go. Making one takes some
+milliseconds, so a shape has to come `OFTEN` first: a stranger with ever new shapes buys little by it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LEGAL = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte 
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
 _SHAPES = 256
 _NAMES_KEPT = 64  # names in a shape that is remembered
-OFTEN = 24
+OFTEN = 1000
 
 
 class Split(NamedTuple):
@@ -47,10 +47,14 @@ class _Shape:
 
 
 class Splitter:
-    """Takes blocks apart; `special` says of a lower-case name whether the gate looks at such fields."""
+    """Takes blocks apart; `special` says of a lower-case name whether the gate looks at such fields.
 
-    def __init__(self, special: Callable[[bytes], bool]) -> None:
+    A shape that came `often` gets a pattern.
+    """
+
+    def __init__(self, special: Callable[[bytes], bool], often: int = OFTEN) -> None:
         self._special = special
+        self._often = often
         # By the names of a block. False: one of them is no token.
         self._shapes: Memo[tuple[bytes, ...], _Shape | bool] = Memo(_SHAPES)
         self._last: _Shape | None = None
@@ -70,7 +74,7 @@ class Splitter:
             return None
         if shape.pattern is None:
             shape.seen += 1
-            if shape.seen < OFTEN:  # and one that is not kept never comes often
+            if shape.seen < self._often:  # and one that is not kept never comes often
                 return _by_lines(block, len(names), shape)
             self._compile(names, shape)
         match = shape.pattern.fullmatch(block)  # type: ignore[union-attr]  # just made

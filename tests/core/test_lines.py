@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from couchgate.core.lines import OFTEN, Splitter
+from couchgate.core.lines import Splitter
 
 LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
 
@@ -17,7 +17,8 @@ def special(lower):
     return lower.startswith(b"s")
 
 
-SPLITTER = Splitter(special)
+OFTEN = 3
+SPLITTER = Splitter(special, OFTEN)
 
 
 def one_by_one(block):
@@ -106,7 +107,7 @@ def test_a_block_means_what_its_lines_mean(block):
     """For any bytes the parts are those that reading line by line gives, with a memory of shapes or without."""
     expected = one_by_one(block)
     assert SPLITTER.split(block) == expected
-    splitter = Splitter(special)
+    splitter = Splitter(special, OFTEN)
     for _ in range(OFTEN + 2):
         assert splitter.split(block) == expected
 
@@ -116,7 +117,7 @@ def test_a_block_means_what_its_lines_mean(block):
 )
 def test_a_known_shape_is_judged_again_each_time(block, other, at, odd):
     """A pattern made for good blocks takes no bad one of the same names, nor one of other names."""
-    splitter = Splitter(special)
+    splitter = Splitter(special, OFTEN)
     for _ in range(OFTEN + 2):
         splitter.split(block)
     bad = block[:at] + odd + block[at:]
