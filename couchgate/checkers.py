@@ -17,10 +17,10 @@ from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
-from couchgate.core.errors import GateError, Unavailable
+from couchgate.core.errors import GateError
 from couchgate.core.keys import KeySet
 from couchgate.core.principal import Principal, principal_of
-from couchgate.core.token import TokenRules, UnknownKey, verify
+from couchgate.core.token import KeysMissing, TokenRules, UnknownKey, verify
 from couchgate.interfaces import IPrincipal
 
 
@@ -91,21 +91,12 @@ class TokenChecker:
         try:
             try:
                 return self._name(token)
-            except UnknownKey as unknown:
-                await self._renew({unknown.rules_id: unknown.kid})
-            except Unavailable:
-                # An issuer's keys were never loaded; the error does not say whose.
-                known = self._keysets()
-                await self._renew({rules.id: None for rules in self._rules if rules.id not in known})
+            except (UnknownKey, KeysMissing) as error:
+                if self._refresh is not None:
+                    await self._refresh(error.rules_id, error.kid)
             return self._name(token)
         except GateError as refusal:
             raise UnauthorizedLogin(refusal.reason) from refusal
-
-    async def _renew(self, wanted: Mapping[str, str | None]) -> None:
-        if self._refresh is not None:
-            # All at once: the wait is as long as the slowest, not their sum.
-            for waiting in [self._refresh(rules_id, kid) for rules_id, kid in wanted.items()]:
-                await waiting
 
     def _name(self, token: bytes) -> PrincipalName:
         verified = verify(token, self._rules, self._keysets(), self._clock())

@@ -70,10 +70,11 @@ class IKeySource(Interface):
     def refresh(kid: str | None) -> Deferred[None]:  # noqa: N805 - methods of a zope interface have no self
         """A token named the key `kid` (None: it named none), and no key of the set fits.
 
-        Loads the keys anew if that may help now. The source decides: anybody can invent a `kid`, so it holds to a
-        cool-down, and callers that come while it loads share that one load. The Deferred fires with None when there
-        is nothing more to wait for, at once during the cool-down; it never fails. Cancelling it gives up the wait,
-        not the load, which is the source's own.
+        Loads the keys anew if that may help. The source decides when: anybody can invent a `kid`, so it holds to a
+        cool-down, callers share one load, and it bounds how many of them wait. The Deferred fires with None when there
+        is nothing more to wait for; it never fails. Cancelling it gives up the wait, not the load, which is the
+        source's own. It is also called while there are no keys at all; then only a load that is under way is worth a
+        wait.
         """
 
     def stop() -> None:

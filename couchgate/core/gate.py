@@ -30,7 +30,7 @@ from couchgate.core.message import Fields, Pair, Peer, RequestHead
 from couchgate.core.policy import Policy
 from couchgate.core.principal import Principal, principal_of
 from couchgate.core.target import Kind, Target, destination
-from couchgate.core.token import TokenRules, UnknownKey, verify
+from couchgate.core.token import KeysMissing, TokenRules, UnknownKey, verify
 from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, Screen
 
 VERDICTS_KEPT = 8192
@@ -236,7 +236,7 @@ class Gate:
         self.verified += 1
         try:
             verified = verify(token, self._rules, keysets, now)
-        except UnknownKey as error:
+        except (UnknownKey, KeysMissing) as error:
             if asked:
                 raise
             return NeedKeys(error.rules_id, error.kid)

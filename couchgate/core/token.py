@@ -92,6 +92,17 @@ class UnknownKey(Unauthorized):
         self.kid = kid
 
 
+class KeysMissing(Unavailable):
+    """There are no keys of the rules' issuer: they may be on their way, so a face may wait once and ask again."""
+
+    default_code = "keys_missing"
+
+    def __init__(self, rules_id: str, kid: str | None) -> None:
+        super().__init__("The keys of the token's issuer are not known yet.")
+        self.rules_id = rules_id
+        self.kid = kid
+
+
 # Header, payload, signing input, signature; a plain tuple, because one is made per token and lives for microseconds.
 _Compact = tuple[Header, bytes, bytes, bytes]
 
@@ -230,12 +241,12 @@ def verify(token: bytes, rules: Sequence[TokenRules], keysets: Mapping[str, KeyS
     """The verified claims of `token`, under the one entry of `rules` that fits it.
 
     `keysets` holds the key sets by `TokenRules.id`; `now` is in unix seconds. Raises `Unauthorized` with its `code`,
-    `UnknownKey` when fresh keys may help, and `Unavailable` (`keys_missing`) while there are no keys of that issuer.
+    `UnknownKey` when fresh keys may help, and `KeysMissing` while there are no keys of that issuer.
     """
     compact, claims = _read(token)
     chosen = select(claims, rules)
     keyset = keysets.get(chosen.id)
     if not keyset:
-        raise Unavailable("The keys of the token's issuer are not known yet.", code="keys_missing")
+        raise KeysMissing(chosen.id, compact[0].kid)
     _check_signature(compact, keyset, chosen.algorithms, chosen.id)
     return Verified(chosen, claims, _check_claims(claims, chosen, now))

@@ -5,7 +5,8 @@
 - A set that could not be loaded again for `stale_seconds` is dropped: by then a key may have been withdrawn long ago.
 - It is loaded at once for a key that it lacks, so that a rotation costs nobody a refusal. Anybody can invent key
   ids, so there is one load at a time, shared by all who wait, and then a cool-down. Only a load that a key id caused
-  begins a cool-down: a rotation just after a load of the gate's own is found.
+  begins a cool-down: a rotation just after a load of the gate's own is found. A key id that comes during the cool-down
+  waits for its end, unless a load since was asked about it: so invented ones never make a new key unknown.
 - The last good set is kept on disk, so that a restart while the server is down finds it. It has no more credit than an
   answer of the server, and ends `stale_seconds` after it was loaded, too. Ages across restarts go by the wall clock.
 """
@@ -23,11 +24,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from couchgate.core.keys import KeySet, UnusableKeys
+from couchgate.facts.askers import Askers, let_go
 from couchgate.facts.fetch import Document, FetchFailed
 from couchgate.facts.jwks import JwksLoader
 from couchgate.interfaces import IKeySource
 
 STALE_SECONDS = 86400.0
+FIRST_SECONDS = 5.0
+"""How long a token waits for a load while there are no keys at all."""
 _RENEW_AT = 0.8  # of the time that the server calls a set fresh
 _FUTURE = 300.0  # how far in the future a load may seem to be, in seconds: clocks are corrected a little
 
@@ -47,12 +51,6 @@ class Shelf(Protocol):
 
     def write(self, loaded: LoadedSet) -> None:
         """Keep `loaded` in place of what was there."""
-
-
-class _Waiter(NamedTuple):
-    wait: Deferred[None]
-    kid: str | None
-    asks: bool  # for `kid`; False waits for the first load
 
 
 @implementer(IKeySource)
@@ -104,8 +102,9 @@ class UrlKeys:
         self._running = False
         self._load: Deferred[Document] | None = None
         self._for_key = False  # whether a token's key id caused the load that is under way
-        self._waiters: list[_Waiter] = []
+        self._askers = Askers()
         self._next_load: IDelayedCall | None = None
+        self._next_ask: IDelayedCall | None = None
         self._next_end: IDelayedCall | None = None
         self._asked_at = float("-inf")
         self._failed_in_a_row = 0
@@ -123,15 +122,26 @@ class UrlKeys:
                 self._recall()
             self._expire()
             self._begin(for_key=False)
-        return self._join(None, asks=False)
+        return succeed(None) if self._load is None else self._askers.join(None, asks=False)
 
     def refresh(self, kid: str | None) -> Deferred[None]:
-        """Load the set now, unless it is being loaded already or was a moment ago."""
+        """Wait for the next load that may know `kid`, which begins now or at the end of the cool-down.
+
+        Without any keys only a load that is under way is waited for, and for FIRST_SECONDS at most: then it is a key id
+        that says nothing, and the schedule loads.
+        """
         if not self._running:
             return succeed(None)
-        if self._load is None and not self._is_quiet():
-            self._begin(for_key=True)
-        return self._join(kid, asks=True)
+        if self._current is None:
+            if self._load is None:
+                return succeed(None)
+            return self._askers.join(kid).addTimeout(FIRST_SECONDS, self._clock, onTimeoutCancel=lambda *_: None)
+        if self._rest() > 0 and self._askers.asked(kid):
+            return succeed(None)
+        wait = self._askers.join(kid)
+        if self._load is None:
+            self._ask()
+        return wait
 
     def stop(self) -> None:
         """End the timers and the load, and let go who waits."""
@@ -139,24 +149,28 @@ class UrlKeys:
         self._disarm()
         if self._load is not None:
             self._load.cancel()
+        let_go(self._askers.settle(lambda _: False))
 
-    def _join(self, kid: str | None, *, asks: bool) -> Deferred[None]:
-        """Wait for the load that is under way, if one is."""
-        wait: Deferred[None] = Deferred()
-        if self._load is None:
-            wait.callback(None)
-        else:
-            self._waiters.append(_Waiter(wait, kid, asks))
-        return wait
-
-    def _is_quiet(self) -> bool:
+    def _rest(self) -> float:
+        """How many seconds are left of the cool-down."""
+        since = self._clock.seconds() - self._asked_at
         # A clock that was set back ends the cool-down, instead of prolonging it by hours.
-        return 0 <= self._clock.seconds() - self._asked_at < self._cooldown
+        return self._cooldown - since if 0 <= since < self._cooldown else 0.0
+
+    def _ask(self) -> None:
+        """Load for those who wait, if anybody still does: now, or when the cool-down is over."""
+        rest = self._rest()
+        if self._askers and rest <= 0:
+            self._begin(for_key=True)
+        elif self._askers and (self._next_ask is None or not self._next_ask.active()):
+            self._next_ask = self._clock.callLater(rest, self._ask)
 
     def _begin(self, *, for_key: bool) -> None:
         self._disarm()
         self._for_key = for_key
         self.attempts += 1
+        known = () if self._current is None else self._current.keys
+        self._askers.begin((key.kid for key in known), first=for_key)
         self._load = load = self._loader.load(anew=self._failed_in_a_row > 0)
         load.addCallback(self._take).addErrback(self._failed).addCallback(self._ended)
 
@@ -223,21 +237,15 @@ class UrlKeys:
 
     def _ended(self, pause: float) -> None:
         self._load = None
-        waiters, self._waiters = self._waiters, []
         if self._for_key:
             self._asked_at = self._clock.seconds()
         if self._running:
             self._next_load = self._clock.callLater(pause, self._begin, for_key=False)
             self._expire()
-            if self.problem is None and not self._for_key and not self._is_quiet():
-                # What came while a load was under way may be newer than its answer: one more for those, and only those.
-                late = [each for each in waiters if each.asks and not each.wait.called and self._lacks(each.kid)]
-                if late:
-                    waiters = [each for each in waiters if each not in late]
-                    self._waiters = late
-                    self._begin(for_key=True)
-        for each in waiters:
-            each.wait.callback(None)
+        # A load that failed lets everybody go: it is the server that is missing, not one key.
+        going = self._askers.settle(lambda kid: self._running and self.problem is None and self._lacks(kid))
+        self._ask()
+        let_go(going)
 
     def _lacks(self, kid: str | None) -> bool:
         current = self._current
@@ -260,10 +268,10 @@ class UrlKeys:
         self.changed()
 
     def _disarm(self) -> None:
-        for timer in (self._next_load, self._next_end):
+        for timer in (self._next_load, self._next_ask, self._next_end):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._next_load = self._next_end = None
+        self._next_load = self._next_ask = self._next_end = None
 
 
 def _nobody() -> None:

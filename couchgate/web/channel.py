@@ -202,6 +202,8 @@ class GateChannel(Intake):
         self.site.count(request)
         if sink is not None:
             sink.client_gone()
+        elif request.finding_out is not None:
+            request.finding_out.cancel()
 
     def ended(self) -> None:
         """The client has closed its side: a shell that pipes, or one that has left."""

@@ -74,11 +74,13 @@ class Door:
                     await self._refresh(need.rules_id, need.kid)
                 if request.waits:
                     act(self.facts is facts, person)
+            except defer.CancelledError:
+                pass  # the client has left
             except GateError as error:
                 if request.waits:
                     request.refuse(error)
 
-        defer.ensureDeferred(again()).addErrback(request.fault)
+        request.finding_out = defer.ensureDeferred(again()).addErrback(request.fault)
 
     def forward(
         self, request: ClientRequest, way: Way, *, asked: bool = False, person: Principal | None = None

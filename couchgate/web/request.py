@@ -18,6 +18,8 @@ from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 from couchgate.http1.manners import JSON, REASONS, new_trace
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from couchgate.web.channel import GateChannel
 
 _UNTRUSTED = frozenset((400, 421, 431, 501, 505))  # after these nobody knows what the next bytes mean
@@ -61,6 +63,7 @@ class ClientRequest:
     sent = 0
     seen = -1  # what `sent` was when the channel last looked
     upstream_seconds = -1.0
+    finding_out: Deferred[None] | None = None  # what its decision needs; cancelled when its client leaves
     _chunked = False
 
     def __init__(self, channel: GateChannel, head: RequestHead, started: float, *, keep: bool) -> None:

@@ -152,9 +152,10 @@ def test_an_unknown_key_is_asked_for_once(world):
 
 
 def test_without_any_key_of_the_issuer_it_will_pass(world):
-    """Before an issuer's keys were ever fetched its tokens are 503, and others are served."""
-    gate = world.gate()
-    assert refused(Unavailable, world.decide, gate, world.head(token=world.token()), world.facts("2")) == "keys_missing"
+    """Before an issuer's keys were ever fetched its tokens ask for them, then are 503; others are served."""
+    gate, head = world.gate(), world.head(token=world.token())
+    assert world.decide(gate, head, world.facts("2")) == NeedKeys("1", "key-1")
+    assert refused(Unavailable, world.decide, gate, head, world.facts("2"), asked=True) == "keys_missing"
     assert world.decide(gate, world.head(token=world.token("bob", world.second)), world.facts("2"))
 
 
@@ -183,7 +184,7 @@ def test_a_verdict_is_dropped_when_any_key_set_changes(world):
     gate, head = world.gate(), world.head(token=world.token())
     before = world.facts()
     first = gate.admit(head, before, world.now)
-    assert refused(Unavailable, world.decide, gate, head, world.facts("2")) == "keys_missing"
+    assert refused(Unavailable, world.decide, gate, head, world.facts("2"), asked=True) == "keys_missing"
     again = gate.admit(head, world.facts(), world.now)
     assert (again.principal, again.expires) == (first.principal, first.expires)
     assert again is not first

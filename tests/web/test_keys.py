@@ -44,23 +44,36 @@ def asked(issuer):
     return asking
 
 
-def test_until_the_first_keys_are_there_everything_is_503(own_upstream, issuer):
-    """Without any keys nobody can be told from anybody: come again later. With them, the same token is served."""
+def test_until_the_first_keys_are_there_requests_wait(own_upstream, issuer):
+    """Who comes while a gate that has just started loads its first keys is served as soon as they are there."""
     with running_gate(own_upstream, keys=f"{issuer.url}/jwks.json") as gate:
         asking = asked(issuer)
-        answer = gate.client("GET", "/db/doc").message()
-        assert (answer.status, int(answer.first(b"retry-after")) > 0) == (503, True)
+        clients = [gate.client("GET", "/_session") for _ in range(3)]
+        for client in clients:
+            eventually(client.taken)
+            assert client.quiet()
         asking.send(jwks(gate.minter))
-        eventually(lambda: gate.client("GET", "/_session").message().status == 200)
+        assert [client.message().status for client in clients] == [200, 200, 200]
+
+
+def test_without_keys_everything_is_503(own_upstream, issuer):
+    """After a first load that failed nobody can be told from anybody, and nobody waits: come again later."""
+    with running_gate(own_upstream, keys=f"{issuer.url}/jwks.json") as gate:
+        waiting = gate.client("GET", "/db/doc")
+        asking = asked(issuer)
+        eventually(waiting.taken)
+        asking.send(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+        for client in (waiting, gate.client("GET", "/_session")):
+            answer = client.message()
+            assert (answer.status, int(answer.first(b"retry-after")) > 0) == (503, True)
 
 
 def test_requests_with_an_unknown_key_share_one_fetch(by_url, issuer, own_upstream):
-    """Several clients wait while the keys are fetched once; then they are served, and a stranger is refused."""
+    """Several clients wait while the keys are fetched once; then they are served."""
     good = [by_url.client("GET", "/db/doc") for _ in range(3)]
     asking = asked(issuer)
-    bad = by_url.client("GET", "/db/doc", token=Minter("ES256", kid="other").token())
     own = by_url.client("GET", "/_session")
-    for client in (*good, bad, own):
+    for client in (*good, own):
         eventually(client.taken)
         assert client.quiet()
     asking.send(jwks(by_url.minter))
@@ -68,6 +81,20 @@ def test_requests_with_an_unknown_key_share_one_fetch(by_url, issuer, own_upstre
         own_upstream.exchange(HELLO)
     assert [client.message().status for client in good] == [200, 200, 200]
     assert own.message().status == 200
+    assert issuer.untouched
+
+
+def test_who_comes_during_a_fetch_is_refused_after_the_next(by_url, issuer):
+    """A stranger's key may be newer than the answer that is on its way, so it is asked about once more, and refused."""
+    good = by_url.client("GET", "/_session")
+    asking = asked(issuer)
+    bad = by_url.client("GET", "/db/doc", token=Minter("ES256", kid="other").token())
+    eventually(bad.taken)
+    asking.send(jwks(by_url.minter))
+    assert good.message().status == 200
+    asking = asked(issuer)
+    assert bad.quiet()
+    asking.send(jwks(by_url.minter))
     answer = bad.message()
     assert (answer.status, json.loads(answer.body)["error"]) == (401, "unauthorized")
     assert issuer.untouched

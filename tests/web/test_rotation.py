@@ -3,6 +3,7 @@
 import json
 import signal
 import tempfile
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -92,16 +93,57 @@ def test_a_rotation_costs_nobody_a_refusal(own_upstream, issuer, mode):
 
 
 def test_made_up_keys_cost_one_load_in_a_cool_down(own_upstream, issuer):
-    """Hundreds of tokens with invented kids make the gate ask once, and each of them is a 401."""
+    """Hundreds of tokens with invented kids make the gate ask once; they wait, and leave without harm."""
     known = Minter("ES256", kid="known")
     issuer.pages["/jwks"] = key_set(known)
     with running_gate(own_upstream, keys=f"{issuer.url}/jwks", prologue=COOLDOWN.format(1000)) as gate:
         assert opened(gate, known.token())
+        first = Minter("ES256", kid="made up").token()
+        assert statuses(gate, [first]) == [401]
         for wave in range(5):
             tokens = [Minter("ES256", kid=f"made up {wave} {number}").token() for number in range(40)]
-            assert statuses(gate, tokens) == [401] * 40
+            flood = [gate.client("GET", "/_session", token=token) for token in tokens]
+            for client in flood:
+                eventually(client.taken)
+            assert statuses(gate, [first, known.token()]) == [401, 200]
+            for client in flood:
+                client.reset()
         assert issuer.asked == ["/jwks", "/jwks"]
-        assert statuses(gate, [known.token()]) == [200]
+
+
+def test_who_leaves_waits_for_nothing(own_upstream, issuer):
+    """A client that goes while its key is to be asked for takes the question along."""
+    known, strangers = Minter("ES256", kid="known"), [Minter("ES256", kid=f"made up {number}") for number in range(3)]
+    issuer.pages["/jwks"] = key_set(known)
+    with running_gate(own_upstream, keys=f"{issuer.url}/jwks", prologue=COOLDOWN.format(1)) as gate:
+        assert opened(gate, known.token())
+        assert statuses(gate, [strangers[0].token()]) == [401]
+        leaves = gate.client("GET", "/db/doc", token=strangers[1].token())
+        eventually(leaves.taken)
+        leaves.reset()
+        eventually(lambda: any("client_gone" in line.values() for line in gate.access()))
+        rested = time.monotonic() + 1.5
+        eventually(lambda: time.monotonic() > rested)
+        assert issuer.asked == ["/jwks", "/jwks"]
+        assert statuses(gate, [strangers[2].token(), known.token()]) == [401, 200]
+
+
+def test_invented_kids_hide_no_rotation(own_upstream, issuer):
+    """While an attacker invents kids without pause, every token of each new key is served, by few loads."""
+    minters = [Minter("ES256", kid=f"key {number}") for number in range(4)]
+    strangers = [Minter("ES256", kid=f"made up {number}").token() for number in range(300)]
+    issuer.pages["/jwks"] = key_set(minters[0])
+    with running_gate(own_upstream, keys=f"{issuer.url}/jwks", prologue=COOLDOWN.format(0.5)) as gate:
+        assert opened(gate, minters[0].token())
+        begun, flood = time.monotonic(), []
+        for minter in minters[1:]:
+            flood += [gate.client("GET", "/_session", token=strangers.pop()) for _ in range(50)]
+            issuer.pages["/jwks"] = key_set(minter)
+            tokens = [minter.token(sub=f"person{number}") for number in range(10)]
+            flood += [gate.client("GET", "/_session", token=strangers.pop()) for _ in range(50)]
+            assert statuses(gate, tokens) == [200] * 10
+        assert [client.message().status for client in flood] == [401] * 300
+        assert len(issuer.asked) <= 2 + (time.monotonic() - begun) / 0.5
 
 
 @pytest.mark.parametrize(
