@@ -44,7 +44,7 @@ valid JSON Web Token. PouchDB talks to it as if it were CouchDB.
 """
 _DEMO = """\
 Start a CouchDB-compatible database and the gate in front of it, make a key
-and a token, send one request through, and stay up until Ctrl-C.
+and a token, send requests through, and stay up until Ctrl-C.
 """
 _DEMO_EXAMPLE = """\
 examples:
