@@ -140,7 +140,7 @@ def test_check_prints_warnings_and_passes(folder):
     [
         (b"[gate]\nmode = \n", "line 2, column 8 is not valid TOML"),
         (b"\xff\xfe[gate]", "line 1 is not UTF-8"),
-        (b"[gate]\nmode = 'clsoe'\n", 'gate.mode must be "keepalive" or "close", not \'clsoe\'; did you mean "close"?'),
+        (b"[gate]\nmode = 'clsoe'\n", 'gate.mode must be "keepalive", "close" or "threaded", not \'clsoe\';'),
         (b"", "upstream.url is missing"),
     ],
 )
