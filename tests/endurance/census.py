@@ -7,6 +7,7 @@ and how full it is says nothing. The collector's generations are emptied too, an
 import contextlib
 import ctypes
 import gc
+import heapq
 import json
 import re
 import signal
@@ -41,6 +42,13 @@ def _emptied(memory):
     return held
 
 
+def _without_cancelled(reactor):
+    """Twisted takes cancelled timers out of its heap once there are more than fifty, or when their time comes."""
+    reactor._pendingTimedCalls = [call for call in reactor._pendingTimedCalls if not call.cancelled]
+    heapq.heapify(reactor._pendingTimedCalls)
+    reactor._cancellations = 0
+
+
 def census(reactor):
     """Everything that must not grow, as a plain dict."""
     from couchgate.core.memo import Memo
@@ -60,6 +68,7 @@ def census(reactor):
         elif isinstance(one, Syncs):
             remembered += _emptied(one._known) + _emptied(one._unknown)
     one = None
+    _without_cancelled(reactor)
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

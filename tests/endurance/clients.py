@@ -86,8 +86,11 @@ def trace_of(one):
     return f"{one.number + 1:032x}"
 
 
-def check(one, top, body):
-    """Whether this whole answer may be given to that request; what kind of answer it is. Raises Wrong."""
+def check(one, top, body, *, reloaded=False):
+    """Whether this whole answer may be given to that request; what kind of answer it is. Raises Wrong.
+
+    `reloaded`: the gate's settings change meanwhile, so any feed may end.
+    """
     status = int(top.start.split(b" ")[1])
     if top.one(b"x-request-id") != trace_of(one).encode() and one.verdict not in (
         400,
@@ -105,8 +108,8 @@ def check(one, top, body):
             if status not in allowed:
                 raise Wrong(f"{status} instead of {one.verdict}")
             return "refused" if status >= 400 else "own"
-        if one.feed and one.stays and status == 200:
-            return _ended_feed(one, body)
+        if one.feed and (one.stays or reloaded) and status == 200:
+            return _ended_feed(one, body, reloaded=reloaded)
         if one.lives < 600 and status == 401:
             return "expired"
         if status not in (502, 503):
@@ -117,7 +120,7 @@ def check(one, top, body):
     if one.verdict:
         raise Wrong("answered, though not allowed")
     if one.feed:
-        return _ended_feed(one, body)
+        return _ended_feed(one, body, reloaded=reloaded)
     if one.answer.fault in BEFORE:
         raise Wrong("answered, though CouchDB did not")
     if status != one.answer.status or body != one.answer_body():
@@ -127,13 +130,14 @@ def check(one, top, body):
     return "whole"
 
 
-def _ended_feed(one, body):
-    """A feed that came to an end: all of it, or an ending that the gate made for one that stays open."""
+def _ended_feed(one, body, *, reloaded):
+    """A feed that came to an end: all of it, or an ending that the gate made for one that was still open."""
     if not one.stays:
-        if body != b"".join(feed_pieces(one)):
+        if body == b"".join(feed_pieces(one)):
+            return "whole"
+        if not reloaded:
             raise Wrong(f"another feed: {body!r}")
-        return "whole"
-    if one.lives >= 600:
+    elif one.lives >= 600 and not reloaded:
         raise Wrong("a feed ended that should stay")
     if one.feed == "longpoll":
         answer = json.loads(body)
@@ -268,7 +272,7 @@ class Session:
         await reading.body(reader, top, take, bodiless=bodiless, until_close=ends)
         if self._cut == "done":
             raise Left
-        self.outcomes[check(one, top, bytes(body))] += 1
+        self.outcomes[check(one, top, bytes(body), reloaded=self._gate.reloads > 0)] += 1
         if ends and not bodiless:
             rest = await reader.read(1)
             assert rest == b"", "something behind the last answer"
@@ -279,12 +283,12 @@ class Session:
 
         A reset for one that was sent ahead also destroys what the client has not read yet.
         """
-        if self._cut != "half" and not any(_may_break(other) for other in ahead):
+        if self._cut != "half" and not any(self._may_break(other) for other in ahead):
             raise Wrong(f"{self.listener}: no answer to {one}")
         self.outcomes["broken"] += 1
 
-
-def _may_break(one):
-    """Whether the connection may end in place of an answer to this request."""
-    fault = one.answer.fault in WITHIN or (one.answer.fault and one.answer.framing == "close")
-    return bool(fault or one.answer.early or one.stays or one.verdict)
+    def _may_break(self, one):
+        """Whether the connection may end in place of an answer to this request."""
+        fault = one.answer.fault in WITHIN or (one.answer.fault and one.answer.framing == "close")
+        cut = one.stays or (one.feed and self._gate.reloads)
+        return bool(fault or one.answer.early or cut or one.verdict)

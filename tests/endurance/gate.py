@@ -86,6 +86,7 @@ class Gate:
         (self.directory / "secret").write_text(SECRET)
         (self.directory / "secret").chmod(0o600)
         self._settings = settings
+        self.reloads = 0
         self._text = _SETTINGS.format(upstream=url, folder=self.directory, pem=self.directory / "server.pem")
         settings.write_text(self._text)
         self._census = self.directory / "census.json"
@@ -122,11 +123,15 @@ class Gate:
             time.sleep(0.02)
 
     def reload(self):
-        """Change what it was told of browsers, which remakes its decisions, and have it read that."""
-        text = self._settings.read_text()
-        other = self._text + '\n[cors]\norigins = ["https://app.example.com"]\n'
+        """Change what it was told of browsers, or of CouchDB, and have it read that: decisions or the pool are new.
+
+        Feeds that are open then may end.
+        """
+        cors = '\n[cors]\norigins = ["https://app.example.com"]\n' if self.reloads // 2 % 2 else ""
+        text = self._text.replace("connections = 32", f"connections = {32 + self.reloads % 2}")
+        self.reloads += 1
         beside = self._settings.with_suffix(".new")
-        beside.write_text(self._text if text != self._text else other)
+        beside.write_text(text + cors)
         beside.replace(self._settings)
         self.process.send_signal(signal.SIGHUP)
 

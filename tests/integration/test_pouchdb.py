@@ -7,6 +7,8 @@ from functools import partial
 
 import pytest
 
+from couchgate.life.mailbox import Mailbox
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 FULL = {"documents": 2000, "leaves": 2040, "conflicts": 40, "deleted": 50, "attachments": 880}
@@ -124,3 +126,38 @@ def test_queries_views_and_attachments_answer_as_couchdb_does(gate, script):
     assert result["missing"] == [404, "not_found", "missing"]
     assert result["documents"] == 52
     assert {("POST", "_find"), ("POST", "_index"), ("POST", "_bulk_get"), ("GET", "_view")} <= endpoints(gate)
+
+
+def test_live_sync_goes_on_over_reloads_until_its_rule_is_taken_away(gate, script):
+    """Reloads that leave a person's rights alone are not felt, also where decisions are remade; when the rule is gone,
+    PouchDB's sync ends with `forbidden`.
+    """
+    settings = gate.directory / "couchgate.toml"
+    text = settings.read_text()
+    mailbox = Mailbox(gate.directory / "state", settings)
+    hosts = iter(range(100))
+
+    def reload(changed):
+        settings.write_text(changed)
+        nonce = mailbox.put()
+        deadline = time.monotonic() + 20
+        while (outcome := mailbox.outcome(nonce)) is None:
+            assert time.monotonic() < deadline, gate.log()
+            time.sleep(0.02)
+        return outcome[0]
+
+    result = script(
+        "reloaded.mjs",
+        {
+            "keep": lambda: reload(text.replace("drain_seconds", f"hosts = ['h{next(hosts)}.example']\ndrain_seconds")),
+            "close": lambda: reload(text.replace('databases = ["*"]', 'databases = ["other"]')),
+        },
+        gate=gate.url,
+        token=gate.minter.token(),
+        database=name(),
+    )
+
+    assert result["reloads"] == [True] * 6
+    assert (result["before"], result["trouble"], result["failed"]) == (None, [], 0)
+    assert result["ended"]["status"] == 403
+    assert "forbidden" in result["ended"].values()
