@@ -20,6 +20,10 @@ def run(args: argparse.Namespace) -> int:
     mailbox = Mailbox(folder, args.config)
     try:
         nonce = _put(mailbox)
+    except FileExistsError:
+        raise CommandError(
+            f"what lies at {mailbox.request} is no request and cannot be removed; remove it by hand and try again"
+        ) from None
     except FileNotFoundError:
         raise CommandError(
             f"no gate has run with these settings yet: its folder {folder} does not exist; start one: twistd couchgate"
@@ -56,10 +60,15 @@ def run(args: argparse.Namespace) -> int:
 def _put(mailbox: Mailbox) -> str:
     """Ask, after the request of another command if one waits. Raises OSError."""
     patience = time.monotonic() + TAKE_SECONDS
+    removed = False
     while True:
         try:
             return mailbox.put()
         except FileExistsError:
             if time.monotonic() > patience:
+                if removed:
+                    raise
                 mailbox.withdraw()  # no gate wants it, and nobody waits for it any more
+                removed = True
+                patience += TAKE_SECONDS
             time.sleep(PAUSE_SECONDS)

@@ -239,3 +239,19 @@ def test_the_end_lets_everybody_go(people, checking, clock):
     assert outcome[0].status == 503
     assert ask(people, "bob").status == 503
     assert not clock.getDelayedCalls()
+
+
+def test_a_flood_of_names_and_addresses_is_bounded_and_shuts_out_nobody_who_is_known(people, checking, clock):
+    """Ten thousand wrong passwords for as many names, and for one, from as many networks: what is remembered stays
+    bounded, and the owner of a password that was right before gets in at once.
+    """
+    assert ask(people).name == "alice"
+    clock.advance(REMEMBERED_SECONDS + 1)
+    for number in range(10_000):
+        ask(people, f"name-{number}", "x", f"10.{number >> 8}.{number & 255}.1")
+        ask(people, "alice", f"guess-{number}", f"10.{number >> 8}.{number & 255}.2")
+    assert (people._known.kept, len(people._waiting), len(people._questions)) == (1, 0, 0)
+    assert people._problems == {}
+    asked = len(checking.asked)
+    assert ask(people, address="10.0.0.2").name == "alice"
+    assert len(checking.asked) == asked + 1

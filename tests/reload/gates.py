@@ -32,7 +32,9 @@ def tcp(port):
 class ReloadedGate:
     """`twistd -n couchgate` in `folder`. `write` writes its settings; `port` is in every one of them."""
 
-    def __init__(self, folder, upstream_url, *, flags=(), stdin=subprocess.DEVNULL, session=False, **first):
+    def __init__(
+        self, folder, upstream_url, *, flags=(), stdin=subprocess.DEVNULL, session=False, prologue="", **first
+    ):
         self.folder = Path(folder)
         self.path = self.folder / "couchgate.toml"
         self.upstream_url = upstream_url
@@ -46,7 +48,17 @@ class ReloadedGate:
         self._log = self.folder / "gate.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "couchgate", *flags, "--config", self.path],
+                [
+                    sys.executable,
+                    "-c",
+                    prologue + TWISTD,
+                    "-n",
+                    "--pidfile=",
+                    "couchgate",
+                    *flags,
+                    "--config",
+                    self.path,
+                ],
                 cwd=self.folder,
                 stdin=stdin,
                 stdout=log,

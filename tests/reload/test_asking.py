@@ -5,10 +5,15 @@ import pty
 import signal
 import subprocess
 import time
+from argparse import Namespace
 
+import pytest
+
+from couchgate.commands import CommandError, reload
+from couchgate.life.mailbox import Mailbox
 from tests.reload.gates import ReloadedGate
 from tests.web.live import HELLO, OK
-from tests.web.sockets import PATIENCE, eventually
+from tests.web.sockets import PATIENCE, Upstream, eventually
 
 CLOSED = '[[rules]]\ndatabases = ["other"]\nallow = ["read"]\n'
 
@@ -61,6 +66,42 @@ def test_what_is_no_request_is_removed_and_told(gate):
     request.unlink()
     assert "Reloaded" not in gate.log()
     assert gate.reload()[0]
+
+
+@pytest.mark.parametrize("odd", ["a folder", "a pipe", "a link"])
+def test_what_lies_in_the_place_of_a_request_does_not_hold_the_command(tmp_path, monkeypatch, odd):
+    """What can be removed is removed, anything else is told; the command never waits for ever."""
+    monkeypatch.setattr(reload, "TAKE_SECONDS", 0.2)
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "couchgate.toml"
+    path.write_text("[gate]\nstate_dir = 'state'\n")
+    request = Mailbox(tmp_path / "state", path).request
+    {"a folder": request.mkdir, "a pipe": lambda: os.mkfifo(request), "a link": lambda: request.symlink_to(path)}[odd]()
+    with pytest.raises(CommandError, match="remove it by hand" if odd == "a folder" else "no gate looks into"):
+        reload.run(Namespace(config=path, wait=0.2))
+    assert path.exists()
+
+
+def test_a_reload_that_the_end_of_the_gate_overtakes_changes_nothing(gate, upstream):
+    """It is told so, whether it waits for keys at that moment or is asked for while the gate drains; what is under way
+    is finished.
+    """
+    client = gate.client()
+    peer = upstream.accept()
+    peer.message()
+    issuer = Upstream()
+    gate.write(keys=f"{issuer.url}/keys")
+    nonce = gate.mailbox.put()
+    issuer.accept()
+    gate.process.send_signal(signal.SIGTERM)
+    said = [eventually(lambda: gate.mailbox.outcome(nonce))]
+    nonce = gate.mailbox.put()
+    said.append(eventually(lambda: gate.mailbox.outcome(nonce)))
+    peer.send(HELLO)
+    assert client.message().status == 200
+    gate.process.wait(PATIENCE)
+    issuer.close()
+    assert said == [(False, "Nothing was changed: the gate is shutting down.")] * 2
 
 
 def test_sighup_reloads(gate):

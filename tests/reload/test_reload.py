@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.reload.gates import RULES, free_port, tcp
+from tests.reload.gates import RULES, ReloadedGate, free_port, tcp
 from tests.web.live import HELLO
 from tests.web.sockets import Client, Upstream, eventually
 
@@ -15,6 +15,20 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def chunk(data):
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+WITH_A_PAGE = """
+from twisted.web.static import Data
+from couchgate.service import GateService
+
+begin = GateService.__init__
+
+def with_a_page(self, *args, **kwargs):
+    begin(self, *args, **kwargs)
+    self.root.putChild(b"_app", Data(b"mine", "text/plain"))
+
+GateService.__init__ = with_a_page
+"""
 
 
 @pytest.fixture
@@ -254,3 +268,23 @@ def test_a_changed_state_dir_is_told_and_not_obeyed(gate):
     assert "gate.state_dir has changed, which takes a restart" in gate.log()
     assert not (gate.folder / "elsewhere").exists()
     assert gate.reload()[0]
+
+
+def test_resources_of_a_deployment_stay_over_reloads(tmp_path, upstream):
+    """What was put into the tree before the start is there after each reload, on kept and on new connections."""
+    gate = ReloadedGate(tmp_path, upstream.url, prologue=WITH_A_PAGE)
+    try:
+        kept = Client(gate.port)
+        for change in (
+            {},
+            {"rules": CLOSED},
+            {"gate": "hosts = ['gate.example.com']"},
+            {"auth": "auth = 'none'\nconnections = 3"},
+        ):
+            assert gate.reload(**change)[0]
+            for client in (kept, Client(gate.port)):
+                client.send(gate.head("GET", "/_app"))
+                answer = client.message()
+                assert (answer.status, answer.body) == (200, b"mine")
+    finally:
+        gate.stop()
