@@ -15,7 +15,7 @@ from couchgate.commands import CommandError
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _MOST_TOKEN = 1 << 20
-_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # and bytes of a command line that are no text
 
 
 class Written(NamedTuple):

@@ -24,7 +24,7 @@ _WHY = {
 
 def as_text(told: Explanation, request: str, settings: Path, lines: dict[int, int], now: float) -> str:
     """The explanation on a page. `lines` are where the rules stand in the settings file, by index."""
-    page = [_line("request", request)]
+    page = [_line("request", _harmless(request))]
     for step in told.steps:
         told_lines = list(_step(step, settings, lines, now))
         page += [_line(step.name if not at else "", text) for at, text in enumerate(told_lines or ["read"])]
@@ -134,8 +134,13 @@ def _shown(value: Any) -> str:
     return _plain(text)
 
 
+def _harmless(text: str) -> str:
+    """`text` without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def _plain(text: str) -> str:
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    text = _harmless(text)
     return text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text)} characters)"
 
 

@@ -73,6 +73,23 @@ def test_what_a_token_says_is_shown_harmless(folder, claims, words):
     assert out.replace("\n", "").isprintable()
 
 
+@pytest.mark.parametrize(
+    "arguments", [["GET", "/shared/\x9b31m\u202e"], ["GET", "https://\x9bhost/shared"], ["GET", "/shared/\x85x"]]
+)
+def test_what_was_asked_is_shown_harmless(folder, arguments):
+    """A request that somebody pastes from a log cannot speak to the terminal."""
+    _, out, _ = folder.run("explain", "--token", folder.minter.token(), *arguments)
+    assert out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["GET", "/shared/\udcff"], ["G\udcffT", "/shared"], ["--header", "Origin: \udcff", "GET", "/shared"]]
+)
+def test_arguments_that_are_no_text_are_refused_in_a_sentence(folder, arguments):
+    """Bytes of the command line that are not UTF-8 arrive as lone surrogates."""
+    assert "must be such as" in folder.refused("explain", *arguments)
+
+
 def test_a_request_without_a_token_is_explained_too(folder):
     """Without a token the gate's 401 is told."""
     status, out, _ = folder.run("explain", "GET", "/shared")
