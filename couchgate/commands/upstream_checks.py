@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from couchgate.commands.couchdb import CouchDB, Reply, Session
 from couchgate.commands.findings import Finding, error, ini, ok, toml, warning
@@ -123,14 +122,14 @@ async def _own(couchdb: CouchDB, upstream: UpstreamSettings) -> list[Finding]:
     return found + _configuration(upstream, await _read(couchdb, line))
 
 
-async def _read(couchdb: CouchDB, line: bytes) -> Mapping[str, Any]:
+async def _read(couchdb: CouchDB, line: bytes) -> Mapping[str, str]:
     """The single values that matter; the whole configuration holds secrets, and is not asked for."""
     keys = ("chttpd/bind_address", "chttpd/enable_cors", "httpd/enable_cors", "chttpd_auth/hash_algorithms")
     replies = {key: await couchdb.get(f"/_node/_local/_config/{key}".encode(), line) for key in keys}
-    return {key: reply.value for key, reply in replies.items() if reply.status == 200}
+    return {key: reply.value for key, reply in replies.items() if reply.status == 200 and isinstance(reply.value, str)}
 
 
-def _configuration(upstream: UpstreamSettings, values: Mapping[str, Any]) -> list[Finding]:
+def _configuration(upstream: UpstreamSettings, values: Mapping[str, str]) -> list[Finding]:
     found = []
     address = values.get("chttpd/bind_address")
     if address in _EVERYWHERE and upstream.auth == "proxy":
@@ -141,7 +140,7 @@ def _configuration(upstream: UpstreamSettings, values: Mapping[str, Any]) -> lis
         found.append(_doubled(section))
     taken = values.get("chttpd_auth/hash_algorithms", "sha256, sha")
     wanted = {"sha256": "sha256", "sha1": "sha"}[upstream.hmac]
-    if upstream.auth == "proxy" and wanted not in re.split(r"[\s,]+", str(taken)):
+    if upstream.auth == "proxy" and wanted not in re.split(r"[\s,]+", taken):
         fix = ini("chttpd_auth", "hash_algorithms = sha256, sha")
         found.append(error("hash_algorithms", f"CouchDB does not take {upstream.hmac} from the gate.", fix))
     return found or [ok("configuration", "What was read of CouchDB's configuration fits.")]
