@@ -28,3 +28,22 @@ def test_whole_settings_in_a_page_are_valid(page, tmp_path):
     for example in examples:
         path.write_text(example, "utf-8")
         assert load(path).warnings == ()
+
+
+def test_the_issuers_in_the_guide_are_valid(tmp_path):
+    """Each table for a well-known identity provider loads; only an empty list of audiences is warned of."""
+    blocks = re.findall(
+        r"^```toml\n(\[\[issuers\]\].*?)^```$",
+        (CHECKOUT / "docs/guide.md").read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    path = tmp_path / "couchgate.toml"
+    warned = []
+    for block in blocks:
+        upstream = "[upstream]\nurl = 'http://127.0.0.1:5984'\nauth = 'none'\n"
+        rule = '[[rules]]\ndatabases = ["userdb-{name:hex}"]\nallow = ["read", "write"]\n'
+        path.write_text(f"{upstream}{block}{rule}", "utf-8")
+        settings = load(path)
+        assert settings.issuers[0].source == "oidc"
+        warned.append([warning for warning in settings.warnings if "audiences" in warning])
+    assert [len(each) for each in warned] == [1, 0, 0]
