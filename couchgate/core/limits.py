@@ -18,5 +18,5 @@ class Limits:
     head_seconds: float = 10.0
     idle_seconds: float = 75.0
     connections: int = 10000
-    threads: int = 64
+    threads: int = 256
     feeds: int = 100

@@ -183,7 +183,7 @@ def _limits(table: Table) -> Limits:
         head_seconds=table.seconds("head_seconds", 0.1, _MOST_SECONDS, 10),
         idle_seconds=table.seconds("idle_seconds", 0.1, _MOST_SECONDS, 75),
         connections=table.whole("connections", 1, 1_000_000, 10_000),
-        threads=table.whole("threads", 1, 10_000, 64),
+        threads=table.whole("threads", 1, 10_000, 256),
         feeds=table.whole("feeds", 1, 1_000_000, 100),
     )
 

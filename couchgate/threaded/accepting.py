@@ -59,7 +59,8 @@ class Accepting:
             except OSError as error:
                 if error.errno == errno.ECONNABORTED:
                     continue
-                self._warn(f"No connection can be accepted for a moment: {error}")
+                if error.errno != errno.EINVAL:  # else the port was closed, which shuts the socket down for both
+                    self._warn(f"No connection can be accepted for a moment: {error}")
                 self._stopping.wait(REST)
                 return
             self._accepted(sock, address)

@@ -47,7 +47,14 @@ def should_exceptions():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("mode", "keyset"), [("keepalive", "rs256"), ("close", "es256"), ("keepalive", "hs256"), ("close", "eddsa")]
+    ("mode", "keyset"),
+    [
+        ("keepalive", "rs256"),
+        ("close", "es256"),
+        ("keepalive", "hs256"),
+        ("close", "eddsa"),
+        ("threaded", "es256"),
+    ],
 )
 def test_no_must_case_fails_and_each_failing_should_case_is_documented(mode, keyset, tmp_path):
     """The gate passes every `must` case, and every failing `should` case is listed in docs/security.md."""

@@ -18,7 +18,7 @@ def test_the_bounds_without_settings_are_the_contracts():
         "head_seconds": 10,
         "idle_seconds": 75,
         "connections": 10000,
-        "threads": 64,
+        "threads": 256,
         "feeds": 100,
     }
 

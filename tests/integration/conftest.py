@@ -122,7 +122,7 @@ access = "access.log"
         return [json.loads(line) for line in self.access_log.read_text().splitlines()]
 
 
-@pytest.fixture(params=["keepalive", "close"])
+@pytest.fixture(params=["keepalive", "close", "threaded"])
 def gate(request, tmp_path, standin):
     """A running gate in front of the stand-in, once in each mode."""
     running = RunningGate(tmp_path, standin, request.param)
