@@ -17,6 +17,7 @@ from twisted.internet.ssl import (
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThreadPool
 
+from couchgate.certified import Verify, name_check
 from couchgate.core.cors import Cors
 from couchgate.core.credential import BasicRules
 from couchgate.core.gate import Gate
@@ -38,7 +39,6 @@ from couchgate.settings import IssuerSettings, Settings, SettingsError, TlsSetti
 from couchgate.upstream.connectors import EndpointConnector, SocketConnector, UnixConnector
 from couchgate.upstream.names import NameEndpoint
 from couchgate.upstream.pool import Connector
-from couchgate.upstream.secure import Verify, name_check
 from couchgate.wire.lane import Lane
 
 

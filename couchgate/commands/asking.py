@@ -41,11 +41,15 @@ def in_reactor(work: Callable[[Any], Coroutine[Any, Any, Result]]) -> Result:
 
 
 class Loaded(NamedTuple):
-    """What one attempt to load an issuer's keys gave: where they come from, the keys or None, and what went wrong."""
+    """What one attempt to load an issuer's keys gave: where they come from, the keys or None, and what went wrong.
+
+    `date` is the `Date` of the answer that they came in, if they came from a server.
+    """
 
     source: str
     keys: KeySet | None
     problem: str | None
+    date: str = ""
 
 
 async def load_keys(issuers: Iterable[IssuerSettings], reactor: Any) -> dict[str, Loaded]:
@@ -54,8 +58,9 @@ async def load_keys(issuers: Iterable[IssuerSettings], reactor: Any) -> dict[str
 
 
 async def _load(issuer: IssuerSettings, reactor: Any) -> Loaded:
+    dates = [""]
     try:
-        source = key_source(issuer, reactor)
+        source = key_source(issuer, reactor, heard=dates.append)
     except ValueError as error:
         return Loaded(issuer.keys, None, str(error))
     problem = None
@@ -65,4 +70,4 @@ async def _load(issuer: IssuerSettings, reactor: Any) -> Loaded:
         problem = f"there were no keys within {PATIENCE:g} seconds"
     finally:
         source.stop()
-    return Loaded(source.description, source.current(), source.problem or problem)
+    return Loaded(source.description, source.current(), source.problem or problem, dates[-1])

@@ -9,9 +9,6 @@ from couchgate.commands.asking import Loaded, load_keys
 from couchgate.commands.couchdb import unix_time
 from couchgate.commands.findings import Finding, error, ok, toml, warning
 from couchgate.core.keys import KeySet
-from couchgate.facts.bounded import bounded_agent
-from couchgate.facts.fetch import FetchFailed, fetch
-from couchgate.facts.jwks import MAX_BYTES, SECONDS
 from couchgate.settings import IssuerSettings, Settings
 
 _SKEW = 10.0  # seconds that an issuer's clock may differ beyond the leeway's half before it is worth a word
@@ -23,8 +20,7 @@ async def examine_issuers(settings: Settings, reactor: Any, now: float) -> list[
     loaded = await load_keys(settings.issuers, reactor)
     for issuer in settings.issuers:
         found += _keys(issuer, loaded[issuer.rules.id])
-        if issuer.source == "url":
-            found += await _clock(issuer, reactor, now)
+        found += _clock(issuer, loaded[issuer.rules.id], now)
     return found
 
 
@@ -55,14 +51,9 @@ def _told(keys: KeySet) -> str:
     return f"{len(each)} key{'s' if len(each) > 1 else ''} ({shown}) for {', '.join(algorithms)}"
 
 
-async def _clock(issuer: IssuerSettings, reactor: Any, now: float) -> list[Finding]:
+def _clock(issuer: IssuerSettings, loaded: Loaded, now: float) -> list[Finding]:
     """The clock of the server that has the keys, which is most often the one that signs tokens."""
-    agent = bounded_agent(reactor, MAX_BYTES)
-    try:
-        document = await fetch(agent, issuer.keys, reactor, max_bytes=MAX_BYTES, seconds=SECONDS)
-    except FetchFailed:
-        return []  # said already
-    date = unix_time(document.date)
+    date = unix_time(loaded.date)
     leeway = issuer.rules.leeway
     if date is None or abs(date - now) <= max(leeway / 2, _SKEW):
         return []

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -19,12 +20,18 @@ from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnec
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from couchgate.certified import Verify, name_check
+
 _OVERHEAD = 64 * 1024
 """What a connection may carry besides the body, in bytes: heads, chunk sizes, trailers."""
 
 
 class TooManyBytes(Exception):
     """The server sent more than this connection may carry."""
+
+
+class WrongCertificate(Exception):
+    """The server's certificate is for another name, or for none."""
 
 
 def bounded_agent(reactor: Any, max_bytes: int, policy: IPolicyForHTTPS | None = None) -> IAgent:
@@ -45,21 +52,24 @@ class _BoundedEndpoints:
         self._limit = limit
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host.decode("ascii"), uri.port)
+        host, verify = uri.host.decode("ascii"), None
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, uri.port)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        return _BoundedEndpoint(endpoint, self._limit)
+            verify = name_check(host)
+        return _BoundedEndpoint(endpoint, self._limit, verify)
 
 
 @implementer(IStreamClientEndpoint)
 class _BoundedEndpoint:
-    def __init__(self, endpoint: IStreamClientEndpoint, limit: int) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, limit: int, verify: Verify | None) -> None:
         self._endpoint = endpoint
         self._limit = limit
+        self._verify = verify
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         factory: Any = WrappingFactory(protocolFactory)
-        factory.protocol = lambda outer, protocol: _Bounded(outer, protocol, self._limit)
+        factory.protocol = lambda outer, protocol: _Bounded(outer, protocol, self._limit, self._verify)
         factory.noisy = False
         connecting: Deferred[Any] = self._endpoint.connect(factory)
         # The Agent wants the protocol that its own factory built.
@@ -71,23 +81,39 @@ def _unwrapped(wrapper: ProtocolWrapper) -> IProtocol:
     return protocol
 
 
+@implementer(IHandshakeListener)
 class _Bounded(ProtocolWrapper):
-    """Lets `limit` bytes pass, then resets the connection."""
+    """Lets `limit` bytes pass, then resets the connection; over TLS only from whom `verify` finds to be the server."""
 
-    def __init__(self, factory: WrappingFactory, protocol: IProtocol, limit: int) -> None:
+    def __init__(self, factory: WrappingFactory, protocol: IProtocol, limit: int, verify: Verify | None) -> None:
         ProtocolWrapper.__init__(self, factory, protocol)
         self._limit = limit
+        self._verify = verify
+        self._wrong = False
         self._received = 0
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there (IHandshakeListener)."""
+        try:
+            if self._verify is not None:
+                self._verify(self.transport)
+        except (VerificationError, CertificateError):
+            self._wrong = True
+            self.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         self._received += len(data)
+        if self._wrong:
+            return
         if self._received <= self._limit:
             ProtocolWrapper.dataReceived(self, data)
         else:
             self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._received > self._limit:
+        if self._wrong:
+            reason = Failure(WrongCertificate("its certificate is not for the host in the URL"))
+        elif self._received > self._limit:
             reason = Failure(TooManyBytes(f"it sent more than {self._limit} bytes"))
         ProtocolWrapper.connectionLost(self, reason)
 

@@ -61,6 +61,7 @@ class UrlKeys:
     shortest time in seconds between the end of a load for an unknown key and the next such load. The set is loaded
     again after `min_refresh` to `max_refresh` seconds, at 0.8 of what the server says or of `default_refresh`, and at
     half of `stale_seconds` at the latest; after a failure in 2, 4, 8 … up to `min_refresh`. `wall` is the unix time.
+    `heard` is told the `Date` of each answer, as it came.
     """
 
     _log = Logger()
@@ -78,6 +79,7 @@ class UrlKeys:
         max_refresh: float = 43200.0,
         default_refresh: float = 600.0,
         wall: Callable[[], float] = time.time,
+        heard: Callable[[str], None] | None = None,
     ) -> None:
         self.kind = loader.kind
         self.description = loader.description
@@ -96,6 +98,7 @@ class UrlKeys:
         self._max_refresh = min(max_refresh, stale_seconds / 2)
         self._default_refresh = default_refresh
         self._wall = wall
+        self._heard = heard
         self._current: KeySet | None = None
         self._body: bytes | None = None
         self._end = 0.0  # when `_current` is too old, by `clock`
@@ -176,6 +179,8 @@ class UrlKeys:
 
     def _take(self, document: Document) -> float:
         """Use what was loaded; answers after how many seconds to load again. Raises FetchFailed."""
+        if self._heard is not None:
+            self._heard(document.date)
         fresh = self._default_refresh if document.fresh is None else document.fresh
         loaded = LoadedSet(document.body, self._wall())
         try:

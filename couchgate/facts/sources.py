@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,8 +48,16 @@ class KeySettings(Protocol):
         """Where relative paths in an argument start."""
 
 
-def key_source(issuer: KeySettings, reactor: Any, store: KeyStore | None = None) -> IKeySource:
+def key_source(
+    issuer: KeySettings,
+    reactor: Any,
+    store: KeyStore | None = None,
+    *,
+    heard: Callable[[str], None] | None = None,
+) -> IKeySource:
     """The source of one issuer's keys, not started. Sets that are loaded from servers are kept in `store`.
+
+    `heard` is told the `Date` of each set that a server sent, as it came: empty if there was none.
 
     Raises ValueError if there can be no such source; the text ends a sentence that began with the settings key.
     """
@@ -63,7 +72,7 @@ def key_source(issuer: KeySettings, reactor: Any, store: KeyStore | None = None)
     loader: JwksLoader = of_kind(issuer.keys, agent, reactor)
     algorithms = sorted(rules.algorithms)
     shelf = None if store is None else store.shelf(kind, issuer.keys, rules.issuer, *algorithms)
-    return UrlKeys(loader, algorithms, reactor, shelf=shelf, stale_seconds=issuer.stale_seconds)
+    return UrlKeys(loader, algorithms, reactor, shelf=shelf, stale_seconds=issuer.stale_seconds, heard=heard)
 
 
 def _plugged_in(kind: str, request: KeyRequest, reactor: Any) -> IKeySource:

@@ -12,9 +12,10 @@ from twisted.internet import defer, protocol, task
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
+from couchgate.certified import Verify
 from couchgate.core.errors import Unavailable
 from couchgate.upstream.connection import UpstreamConnection
-from couchgate.upstream.secure import SecureWire, Verify, unavailable
+from couchgate.upstream.secure import SecureWire, unavailable
 from couchgate.wire.lane import Lane, SocketWire
 from couchgate.wire.transport import TransportWire
 

@@ -14,11 +14,12 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from couchgate.certified import Verify
 from couchgate.core.errors import GateError, Unavailable
 from couchgate.core.message import ResponseHead
 from couchgate.upstream.connection import UpstreamConnection
 from couchgate.upstream.pool import UpstreamPool
-from couchgate.upstream.secure import Verify, unavailable
+from couchgate.upstream.secure import unavailable
 
 
 class Probe:

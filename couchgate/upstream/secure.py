@@ -1,42 +1,25 @@
 """TLS toward CouchDB: nothing is sent before its certificate was verified, and a failure says why.
 
-Twisted checks the certificate's chain and its name during the handshake. Here the name is checked once more, when the
-handshake is complete: Twisted 26.10 logs a certificate without any name, or with a bad wildcard, and accepts it.
+Twisted checks the certificate's chain and its name during the handshake; `couchgate.certified` checks the name again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet import defer
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from couchgate.certified import Verify
 from couchgate.core.errors import Unavailable
 from couchgate.upstream.connection import RETRY_AFTER, UpstreamConnection
 from couchgate.wire.transport import TransportWire
-
-Verify = Callable[[Any], None]
-
-
-def name_check(name: str) -> Verify:
-    """A check that a TLS transport's peer has shown a certificate for `name`, a DNS name or an IP address.
-
-    It raises `service_identity.VerificationError` or `CertificateError`.
-    """
-    try:
-        ip_address(name)
-    except ValueError:
-        return lambda carrier: verify_hostname(carrier.getHandle(), name)
-    return lambda carrier: verify_ip_address(carrier.getHandle(), name)
 
 
 def unavailable(reason: Failure, carrier: Any = None) -> Unavailable:

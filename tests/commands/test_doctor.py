@@ -1,6 +1,7 @@
 """`couchgate doctor`: each thing that can be wrong is found, and what is right is called right."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -245,8 +246,15 @@ class Jwks(Resource):
     body = b""
     date = b""
 
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
     def render_GET(self, request):
+        self.asked.append(request.path)
         request.setHeader(b"date", self.date)
+        if request.path.endswith(b"/openid-configuration"):
+            return json.dumps({"issuer": self.issuer, "jwks_uri": self.url}).encode()
         return self.body
 
 
@@ -296,6 +304,17 @@ async def test_the_clock_of_the_keys_server(folder, jwks, reactor):
     assert (clock.level, clock.fixes[0].lines[1]) == ("warning", "leeway = 90")
     jwks.date = b"yesterday"
     assert "clock" not in await looked(folder, reactor, jwks.now)
+
+
+@ensureDeferred
+async def test_the_clock_of_a_discovered_issuer(folder, jwks, reactor):
+    """With `keys = "oidc"` the clock is looked at, too, and nothing is asked for twice."""
+    jwks.issuer = jwks.url.removesuffix("/jwks")
+    config = folder.config.read_text().replace(f'"{jwks.url}"', '"oidc"')
+    folder.config.write_text(re.sub(r'issuer = ".*"', f'issuer = "{jwks.issuer}"', config))
+    (clock,) = (await looked(folder, reactor, jwks.now + 60))["clock"]
+    assert (clock.level, "differs by 60 s" in clock.sentence) == ("warning", True)
+    assert jwks.asked == [b"/.well-known/openid-configuration", b"/jwks"]
 
 
 def test_a_page_and_json_hold_the_same():
