@@ -30,6 +30,7 @@ def install(path):
 
 def write(reactor, path):
     """Count, and put the census where the one who asked will look."""
+    reactor.suggestThreadPoolSize(1)  # else Twisted starts one more whenever two are wanted at once, up to ten
     beside = path.with_suffix(".new")
     beside.write_text(json.dumps(census(reactor)))
     beside.replace(path)
@@ -51,6 +52,7 @@ def _without_cancelled(reactor):
 
 def census(reactor):
     """Everything that must not grow, as a plain dict."""
+    from couchgate.core.lines import Splitter
     from couchgate.core.memo import Memo
     from couchgate.sight.refusals import Refusals
     from couchgate.sight.syncs import Syncs
@@ -63,6 +65,8 @@ def census(reactor):
     for one in gc.get_objects():
         if isinstance(one, Memo):
             remembered += _emptied(one) + _emptied(one._old)
+        elif isinstance(one, Splitter):
+            one._last = None
         elif isinstance(one, Refusals):
             remembered += _emptied(one._ring)
         elif isinstance(one, Syncs):
@@ -83,6 +87,7 @@ def census(reactor):
         "feeds": sum(len(site._feeds) + len(site._feed_counts) for site in sites),
         "pooled": sum(pool.idle for pool in pools),
         "upstream": sum(pool.open + len(pool._pending) for pool in pools),
+        "retired": len(pools) - 1,
         "remembered": remembered,
         "blocks": sys.getallocatedblocks(),
         "resident": int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]),

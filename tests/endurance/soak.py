@@ -23,7 +23,7 @@ from tests.endurance.upstream import Couch
 
 WORKERS = 48
 WARM = 0.1  # of the requests come first, so that what is made once is there before the first count
-QUIET = {"connections": 0, "feeds": 0, "upstream": 0, "pooled": 0}
+QUIET = {"connections": 0, "feeds": 0, "upstream": 0, "pooled": 0, "retired": 0}
 SAME = ("descriptors", "threads", "timers")
 MORE = {"objects": 100, "blocks": 1000, "resident": 16 * 1024}  # how many more there may be; kilobytes for `resident`
 OURS = ("couchgate.", "twisted.", "builtins.coroutine", "builtins.frame", "_socket.", "OpenSSL.")

@@ -3,6 +3,7 @@
 Every wait has a deadline; a parser here takes only what RFC 9112 gives one reading.
 """
 
+import errno
 import fcntl
 import re
 import select
@@ -183,7 +184,12 @@ class Stream:
         return not self.buffer and not select.select([self.sock], [], [], 0)[0]
 
     def half_close(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        """Close this direction, unless the other side was faster and has cut the connection."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
