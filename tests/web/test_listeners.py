@@ -15,7 +15,7 @@ from tests.upstream.certificates import Authority
 from tests.web.live import OK, running_gate
 from tests.web.sockets import PATIENCE, Client, Stream, Upstream, meanwhile
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
 MEGABYTE = bytes(1 << 20)
 
 
