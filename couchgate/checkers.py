@@ -17,10 +17,10 @@ from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
-from couchgate.core.errors import GateError
+from couchgate.core.errors import GateError, KeysMissing, UnknownKey
 from couchgate.core.keys import KeySet
 from couchgate.core.principal import Principal, principal_of
-from couchgate.core.token import KeysMissing, TokenRules, UnknownKey, verify
+from couchgate.core.token import TokenRules, verify
 from couchgate.interfaces import IPrincipal
 
 

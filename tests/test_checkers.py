@@ -23,10 +23,10 @@ from twisted.web.server import Site
 from zope.interface.verify import verifyObject
 
 from couchgate.checkers import GateRealm, IToken, PrincipalName, Token, TokenChecker
-from couchgate.core.errors import Unauthorized, Unavailable
+from couchgate.core.errors import Unauthorized, Unavailable, UnknownKey
 from couchgate.core.keys import KeySet
 from couchgate.core.principal import Principal
-from couchgate.core.token import TokenRules, UnknownKey
+from couchgate.core.token import TokenRules
 from couchgate.interfaces import IPrincipal
 
 ISSUER = "https://id.example.com/"

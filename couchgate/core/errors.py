@@ -56,6 +56,17 @@ class Unauthorized(GateError):
         super().__init__(reason, code=code, headers=headers)
 
 
+class UnknownKey(Unauthorized):
+    """No key of the rules' set fits the token: fresh keys may know it, so a face may refresh once and ask again.
+
+    `rules_id` and `kid` say which set lacks which key.
+    """
+
+    default_code = "key_unknown"
+    rules_id: str = ""
+    kid: str | None = None
+
+
 class Forbidden(GateError):
     """403: the person is known and may not do this."""
 
@@ -153,6 +164,17 @@ class Unavailable(GateError):
 
     def __init__(self, reason: str, *, code: str | None = None, retry_after: int = 5) -> None:
         super().__init__(reason, code=code, headers=((b"Retry-After", b"%d" % retry_after),))
+
+
+class KeysMissing(Unavailable):
+    """There are no keys of the rules' issuer: they may be on their way, so a face may wait once and ask again.
+
+    `rules_id` and `kid` as in `UnknownKey`.
+    """
+
+    default_code = "keys_missing"
+    rules_id: str = ""
+    kid: str | None = None
 
 
 class GatewayTimeout(GateError):

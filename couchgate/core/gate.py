@@ -20,7 +20,7 @@ from hashlib import sha256
 from couchgate.core import credential, rewrite, trace
 from couchgate.core.cors import Cors
 from couchgate.core.credential import NO_BASIC, BasicCredential, BasicRules
-from couchgate.core.errors import BadRequest, Forbidden, GateError, Unauthorized
+from couchgate.core.errors import BadRequest, Forbidden, GateError, KeysMissing, Unauthorized, UnknownKey
 from couchgate.core.feed import FeedFollower
 from couchgate.core.host import Hosts
 from couchgate.core.identity import Introduction
@@ -30,7 +30,7 @@ from couchgate.core.message import Fields, Pair, Peer, RequestHead
 from couchgate.core.policy import Policy
 from couchgate.core.principal import Principal, principal_of
 from couchgate.core.target import Kind, Target, destination
-from couchgate.core.token import KeysMissing, TokenRules, UnknownKey, verify
+from couchgate.core.token import TokenRules, verify
 from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, Screen
 
 VERDICTS_KEPT = 8192

@@ -26,7 +26,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
 
-from couchgate.core.errors import Unauthorized, Unavailable
+from couchgate.core.errors import KeysMissing, Unauthorized, UnknownKey
 from couchgate.core.keys import KeySet
 from couchgate.core.strict import base64url, json_object
 
@@ -79,28 +79,6 @@ class Header(NamedTuple):
 
     algorithm: str
     kid: str | None
-
-
-class UnknownKey(Unauthorized):
-    """No key of the rules' set fits the token: fresh keys may know it, so a face may refresh once and ask again."""
-
-    default_code = "key_unknown"
-
-    def __init__(self, rules_id: str, kid: str | None) -> None:
-        super().__init__("The token is signed with a key that its issuer is not known to have.")
-        self.rules_id = rules_id
-        self.kid = kid
-
-
-class KeysMissing(Unavailable):
-    """There are no keys of the rules' issuer: they may be on their way, so a face may wait once and ask again."""
-
-    default_code = "keys_missing"
-
-    def __init__(self, rules_id: str, kid: str | None) -> None:
-        super().__init__("The keys of the token's issuer are not known yet.")
-        self.rules_id = rules_id
-        self.kid = kid
 
 
 # Header, payload, signing input, signature; a plain tuple, because one is made per token and lives for microseconds.
@@ -163,7 +141,9 @@ def _check_signature(token: _Compact, keyset: KeySet, algorithms: frozenset[str]
         raise Unauthorized("The token's signature algorithm is not allowed.", code="token_algorithm")
     keys = keyset.find(kid, algorithm)
     if not keys:
-        raise UnknownKey(rules_id, kid)
+        unknown = UnknownKey("The token is signed with a key that its issuer is not known to have.")
+        unknown.rules_id, unknown.kid = rules_id, kid
+        raise unknown
     for key in keys:
         if key.verify(algorithm, signing_input, signature):
             return
@@ -247,6 +227,8 @@ def verify(token: bytes, rules: Sequence[TokenRules], keysets: Mapping[str, KeyS
     chosen = select(claims, rules)
     keyset = keysets.get(chosen.id)
     if not keyset:
-        raise KeysMissing(chosen.id, compact[0].kid)
+        missing = KeysMissing("The keys of the token's issuer are not known yet.")
+        missing.rules_id, missing.kid = chosen.id, compact[0].kid
+        raise missing
     _check_signature(compact, keyset, chosen.algorithms, chosen.id)
     return Verified(chosen, claims, _check_claims(claims, chosen, now))

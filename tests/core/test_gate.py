@@ -246,3 +246,38 @@ def test_a_refused_host_holds_on_to_nobody(world):
     assert asked() is None
     with pytest.raises(Misdirected):
         gate.screen(head)
+
+
+def test_a_rule_that_is_kept_grants_what_it_grants_and_no_more(world):
+    """After a request that was allowed, another kind on that database is still a 403, and one on another asked anew."""
+    gate, token = world.gate(), world.token()
+    for _ in range(2):
+        assert isinstance(world.decide(gate, world.head(target=b"/lab/a", token=token)), Forward)
+        design = world.head(method=b"PUT", target=b"/lab/_design/a", token=token)
+        assert refused(Forbidden, world.decide, gate, design) == "policy"
+        security = world.head(target=b"/lab/_security", token=token)
+        assert refused(Forbidden, world.decide, gate, security) == "policy"
+        assert isinstance(world.decide(gate, world.head(token=token)), Forward)
+
+
+def test_a_token_that_was_cut_out_of_the_block_counts_like_one_that_was_not(world):
+    """`RequestHead.bearer` is the token, long or short; one more in the block is a 400."""
+    gate, head = world.gate(), world.head()
+    for token in (world.token(), world.token(note="x" * 3000)):
+        forward = world.decide(gate, head._replace(bearer=token.encode()))
+        assert forward.principal.name == "alice"
+        assert token.encode() not in forward.head
+    both = world.head(token=world.token())._replace(bearer=world.token().encode())
+    assert refused(BadRequest, world.decide, gate, both) == "credential_duplicate"
+
+
+@pytest.mark.parametrize("sent", [(), ((b"traceparent", b"00-" + b"ab" * 16 + b"-00f067aa0ba902b7-01"),)])
+def test_couchdb_is_told_the_requests_id(world, sent):
+    """A trace of the client's keeps its field; without one the gate's id makes one. Without an id nothing is said."""
+    gate, token = world.gate(), world.token()
+    head = world.head(*sent, token=token)
+    trace = gate.trace(head.fields) or b"cd" * 16
+    lines = world.decide(gate, head, request_id=trace).head.split(b"\r\n")
+    assert b"X-Couch-Request-ID: " + trace in lines
+    assert [line.split(b"-")[1] for line in lines if line.startswith(b"traceparent: 00-")] == [trace]
+    assert b"X-Couch-Request-ID" not in world.decide(gate, world.head(token=token)).head

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from couchgate.core.errors import GateError, Unauthorized, Unavailable
+from couchgate.core.errors import GateError, Unauthorized, Unavailable, UnknownKey
 from couchgate.core.keys import KeySet
-from couchgate.core.token import MAX_TOKEN_BYTES, Header, TokenRules, UnknownKey, verify, verify_signature
+from couchgate.core.token import MAX_TOKEN_BYTES, Header, TokenRules, verify, verify_signature
 from couchgate.testing import ABSENT, Minter
 
 NOW = 1_700_000_000.0

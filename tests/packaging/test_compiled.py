@@ -66,7 +66,7 @@ def outcomes(installed):
     core_and_grammar = [
         str(file)
         for module in MODULES
-        for room, name in [Path(module).parts[1:]]
+        for room, name in [Path(module).parts[-2:]]
         if room in {"core", "http1"}
         for file in (CHECKOUT / "tests" / room).glob(f"test_{name.removesuffix('.py')}*.py")
     ]
