@@ -141,6 +141,8 @@ class GateChannel(Intake):
         if site.log is not None:
             site.log(request)
         site.count(request)
+        if site.recorder is not None:
+            site.recorder.ended(request)
         body = self._body
         if not request.keep or (body is not None and not body.done):
             self._close_politely()
@@ -200,6 +202,8 @@ class GateChannel(Intake):
         if self.site.log is not None:
             self.site.log(request)
         self.site.count(request)
+        if self.site.recorder is not None:
+            self.site.recorder.ended(request)
         if sink is not None:
             sink.client_gone()
         elif request.finding_out is not None:

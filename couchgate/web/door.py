@@ -111,4 +111,6 @@ class Door:
             )
             return
         request.principal = verdict.principal.name
+        if channel.site.recorder is not None:
+            channel.site.recorder.decided(request)
         Relay(request, verdict, channel.site, way.pool).start()

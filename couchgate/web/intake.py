@@ -31,6 +31,7 @@ class Intake:
     _reading_body = False
     _paused = False
     _half_closed = False
+    record = 0  # the connection's id in the flight recorder
 
     def __init__(self, site: GateSite, peer: Peer) -> None:
         self._request: ClientRequest | None = None

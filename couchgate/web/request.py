@@ -64,6 +64,7 @@ class ClientRequest:
     seen = -1  # what `sent` was when the channel last looked
     upstream_seconds = -1.0
     finding_out: Deferred[None] | None = None  # what its decision needs; cancelled when its client leaves
+    record = 0  # its id in the flight recorder, from the decision on
     _chunked = False
 
     def __init__(self, channel: GateChannel, head: RequestHead, started: float, *, keep: bool) -> None:

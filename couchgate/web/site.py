@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet import defer, protocol, task, tcp
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, IReactorTime
@@ -20,10 +20,10 @@ from couchgate.core.again import stays_until
 from couchgate.core.gate import Gate
 from couchgate.core.limits import Limits
 from couchgate.core.message import Peer
-from couchgate.core.principal import Principal
 from couchgate.core.verdict import Facts
 from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
+from couchgate.web.seams import Feed, Recorder
 from couchgate.web.stock import StockChannel, StockSite
 from couchgate.wire import Wire
 from couchgate.wire.acceptor import Acceptor
@@ -32,19 +32,6 @@ from couchgate.wire.transport import TransportWire
 
 SWEEP_SECONDS = 0.5
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-
-
-class Feed(Protocol):
-    """A `_changes` answer that stays open."""
-
-    principal: Principal  # whose it is
-    expires: float  # when it must end, in seconds since the epoch
-
-    def end(self) -> None:
-        """End it as soon as it can end well, or cut it after a short while."""
-
-    def sweep(self, now: float) -> None:
-        """Time has passed."""
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -57,6 +44,7 @@ class GateSite(protocol.Factory):
     """
 
     noisy = False
+    recorder: Recorder | None = None  # what hears of everything, if there is one
 
     def __init__(
         self,
@@ -211,11 +199,15 @@ class GateSite(protocol.Factory):
     def opened(self, channel: GateChannel) -> bool:
         """Count a connection in; False if there are too many."""
         self._channels.add(channel)
+        if self.recorder is not None:
+            channel.record = self.recorder.accepted(keepalive=self.keepalive)
         return len(self._channels) <= self.limits.connections
 
     def closed(self, channel: GateChannel) -> None:
         """Count a connection out."""
         self._channels.discard(channel)
+        if self.recorder is not None:
+            self.recorder.closed(channel.record)
         if not self._channels and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
@@ -224,6 +216,11 @@ class GateSite(protocol.Factory):
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self._channels)
+
+    @property
+    def under_way(self) -> list[ClientRequest]:
+        """The requests that are being served."""
+        return [request for channel in self._channels if (request := channel.present) is not None]
 
     def drain(self, seconds: float) -> defer.Deferred[None]:
         """Serve what is under way, end feeds well, close; after `seconds` cut what is left."""

@@ -1,0 +1,165 @@
+"""Reads the bytes of a ring. Whatever they are, the result is what can be told, or one sentence why nothing can."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from couchgate.recorder.records import (
+    BEAT,
+    END_AT,
+    END_EXITED,
+    END_OPEN,
+    END_ORDERLY,
+    EXITED,
+    HEAD,
+    JSON_AT,
+    LEAST_BYTES,
+    MAGIC,
+    MOST_BYTES,
+    RECORD,
+    RECORD_BYTES,
+    RING_AT,
+    STARTED,
+    WORD_BYTES,
+    WORDS,
+    WORDS_AT,
+    slots_of,
+)
+
+_LONGEST = 1e11  # seconds; no clock is beyond
+
+
+class UnreadableRingError(Exception):
+    """These bytes are no ring that can be read: one sentence for a person."""
+
+
+class Record(NamedTuple):
+    """One record; `records` tells what its members mean by `kind`. `moment` is of the monotonic clock, in seconds."""
+
+    number: int
+    moment: float
+    ref: int
+    a: int
+    b: int
+    x: float
+    kind: int
+    small: int
+    word: int
+    place: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """All that a ring tells. `records` are whole ones, in order; `torn` were skipped because they are not.
+
+    `end` is one of the ENDs. `about` is what the process said of itself, and may lack anything; `words` are by index.
+    """
+
+    about: Mapping[str, Any]
+    words: Sequence[str]
+    records: Sequence[Record]
+    torn: int
+    end: int
+    size: int
+
+    def word(self, index: int) -> str:
+        """The word with this index; "?" where none is known."""
+        return (self.words[index] if 0 < index < len(self.words) else "") or "?"
+
+    def number_of(self, key: str) -> float:
+        """A number that the process said of itself; 0 where it is none."""
+        value = self.about.get(key)
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if good and value is not None and 0 <= value <= _LONGEST else 0.0
+
+    def text_of(self, key: str) -> str:
+        """A text that the process said of itself, on one line; empty where it is none."""
+        value = self.about.get(key)
+        return plain(value) if isinstance(value, str) else ""
+
+    @property
+    def started(self) -> float:
+        """When it started, in seconds since the epoch; 0 where that cannot be told."""
+        return self.number_of("wall")
+
+
+def plain(text: str) -> str:
+    """A text that can be printed anywhere: what is not printable is escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def read(data: bytes) -> Recording:
+    """What the bytes of a ring's file tell. Raises UnreadableRingError."""
+    slots = _slots(data, len(data))
+    records, torn = _records(data, slots)
+    return replace(read_head(data, len(data)), records=records, torn=torn)
+
+
+def read_head(data: bytes, size: int) -> Recording:
+    """What the first RING_AT bytes of a ring's file of `size` bytes tell: all but the records. Raises as `read`."""
+    _slots(data, size)
+    _, _, _, _, length, check, _ = HEAD.unpack_from(data)
+    text = data[JSON_AT : JSON_AT + length] if JSON_AT + length <= WORDS_AT else b""
+    end = data[END_AT] if data[END_AT] in (END_ORDERLY, END_EXITED) else END_OPEN
+    return Recording(_about(text, check), _words(data), (), 0, end, size)
+
+
+def _slots(data: bytes, size: int) -> int:
+    if not LEAST_BYTES <= size <= MOST_BYTES or len(data) < RING_AT:
+        raise UnreadableRingError(f"it has {size} bytes, and a ring has {LEAST_BYTES} to {MOST_BYTES}")
+    magic, record_bytes, _, slots, _, _, check = HEAD.unpack_from(data)
+    if magic != MAGIC or record_bytes != RECORD_BYTES or crc32(data[: HEAD.size - 4]) != check:
+        raise UnreadableRingError("it does not begin as a ring of this version does")
+    if not 0 < slots <= slots_of(size):
+        raise UnreadableRingError("it is shorter than its head says")
+    return int(slots)
+
+
+def _records(data: bytes, slots: int) -> tuple[list[Record], int]:
+    found, torn = [], 0
+    ring = memoryview(data)[RING_AT : RING_AT + slots * RECORD_BYTES]
+    for slot, (*values, again) in enumerate(RECORD.iter_unpack(ring)):
+        number, moment, kind, x = values[0], values[1], values[6], values[5]
+        if number == again and number and number % slots == slot and STARTED <= kind <= EXITED:
+            if 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
+                found.append(Record(*values))
+                continue
+            torn += 1
+        elif number or again:
+            torn += 1
+    found.sort()
+    return found, torn
+
+
+def _about(text: bytes, check: int) -> Mapping[str, Any]:
+    try:
+        about = json.loads(text) if crc32(text) == check else None
+    except (ValueError, RecursionError):
+        about = None
+    return about if isinstance(about, dict) else {}
+
+
+def _words(data: bytes) -> list[str]:
+    words = []
+    for index in range(WORDS):
+        at = WORDS_AT + index * WORD_BYTES
+        length = data[at]
+        words.append(plain(data[at + 1 : at + 1 + min(length, WORD_BYTES - 1)].decode("utf-8", "replace")))
+    return words
+
+
+def walls(recording: Recording) -> list[float]:
+    """For each record the time of the wall clock, in seconds since the epoch, as far as it is known."""
+    offset = recording.started - recording.number_of("monotonic")
+    times: list[float] = []
+    for record in recording.records:
+        if record.kind == BEAT and record.x > 0:
+            offset = record.x - record.moment
+        times.append(max(record.moment + offset, 0.0))
+    return times

@@ -1,0 +1,84 @@
+"""The layout of a ring's file, and the kinds of records. Little-endian; nothing here reads or writes.
+
+```
+0        the head: magic, sizes, CRC, then JSON that says which process this is
+16384    the words: 512 entries of 32 bytes, a length and UTF-8; a record names a word by its index
+32768    the ring: records of 64 bytes, the one with the number N in the slot N modulo the slots
+```
+A record carries its number at its front and once more at its end, and the end is written last. A process may be ended
+between any two instructions; what it has stored by then is in the page cache and stays. So a record whose two numbers
+are the same and fit its slot is whole, and any other is skipped. A checksum would cost as much again as the record.
+
+Every record has the same members, and its kind says what they mean:
+
+| kind | ref | a | b | x | small | word | place | status |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| ACCEPTED | | | | | 1: keepalive | | | |
+| CLOSED | connection | | | | | | | |
+| HEAD | connection | | | | method | | target | |
+| DECIDED | connection | | | | method, + FEED | | target | |
+| UPSTREAM | request | | | | | | | |
+| STILL | request | body bytes sent | age in ms | | method, + FEED | | target | status |
+| ENDED | request, or 0 | body bytes sent | received | upstream seconds | method | code | target | status |
+| BEAT | requests ended | resident bytes | accepted | wall clock | threads | feeds | under way | |
+| LINKS | clients connected | upstream opened | upstream reused | upstream connected | | | | |
+| KEYS | keys usable | attempts | failures | | | issuer | | |
+| RELOADING, STOPPING, STARTED, STOPPED | | | | | | | | |
+| RELOADED | | | | | 1: obeyed | | | |
+| EXCEPTION | | | | | | type | | |
+| EXITED | | | | | | type | | |
+
+`ref` of a connection is the number of its ACCEPTED, of a request that of its DECIDED. ACCEPTED and DECIDED are thus
+ids, too. `upstream seconds` is -1 where CouchDB did not answer. A word is an index; 0 is a word for which there was no
+room. Times are of the monotonic clock, in seconds; head and BEAT say what the wall clock was.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+MAGIC: Final = b"CGRING1\n"
+HEAD: Final = struct.Struct("<8sHHIIII")  # magic, record's size, zero, slots, JSON's length, JSON's CRC, CRC before it
+JSON_AT: Final = 64
+END_AT: Final = 48  # one byte: one of the ENDs
+WORDS_AT: Final = 16384
+WORD_BYTES: Final = 32
+WORDS: Final = 512
+RING_AT: Final = WORDS_AT + WORDS * WORD_BYTES
+RECORD: Final = struct.Struct("<QdQQQdBBHHHQ")
+RECORD_BYTES: Final = 64
+LEAST_BYTES: Final = 65536
+MOST_BYTES: Final = 1 << 28
+
+STARTED: Final = 1
+ACCEPTED: Final = 2
+HEAD_SEEN: Final = 3
+DECIDED: Final = 4
+UPSTREAM: Final = 5
+STILL: Final = 6
+ENDED: Final = 7
+CLOSED: Final = 8
+BEAT: Final = 9
+LINKS: Final = 10
+KEYS: Final = 11
+RELOADING: Final = 12
+RELOADED: Final = 13
+EXCEPTION: Final = 14
+STOPPING: Final = 15
+STOPPED: Final = 16
+EXITED: Final = 17
+
+FEED: Final = 0x80  # added to a method
+METHODS: Final[dict[bytes, int]] = {
+    name: index for index, name in enumerate((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"COPY", b"OPTIONS"), 1)
+}
+
+END_OPEN: Final = 0  # it runs, or was ended from outside
+END_ORDERLY: Final = 1
+END_EXITED: Final = 2  # the interpreter ended, and the gate had not been stopped
+
+
+def slots_of(size: int) -> int:
+    """How many records a file of `size` bytes holds."""
+    return (size - RING_AT) // RECORD_BYTES

@@ -1,0 +1,99 @@
+"""A ring's file: made, mapped, locked, and marked at its end. The records are written by `flight`."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from couchgate.recorder.locks import lock
+from couchgate.recorder.records import (
+    END_AT,
+    HEAD,
+    JSON_AT,
+    MAGIC,
+    RECORD_BYTES,
+    RING_AT,
+    WORD_BYTES,
+    WORDS,
+    WORDS_AT,
+    slots_of,
+)
+
+_MOST_JSON = WORDS_AT - JSON_AT
+
+
+class Ring:
+    """The file at `path`, new, of `size` bytes, for this process alone. Raises OSError if it cannot be had.
+
+    `about` says which process this is. `map` is the file, `slots` how many records there is room for.
+
+    The file is written in full before it is mapped: on a disk without room that fails here, in order. A mapped page for
+    which there is no room would end the process.
+    """
+
+    def __init__(self, path: Path, size: int, about: Mapping[str, Any]) -> None:
+        self.slots = slots_of(size)
+        self._descriptor = -1
+        self._words: dict[str, int] = {}
+        self._adding = threading.Lock()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            lock(descriptor, wait=True)
+            self._fill(descriptor, size, about)
+            self.map = mmap.mmap(descriptor, size)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        self._descriptor = descriptor  # its lock says that this process lives
+
+    def _fill(self, descriptor: int, size: int, about: Mapping[str, Any]) -> None:
+        text = _json(about)
+        sizes = HEAD.pack(MAGIC, RECORD_BYTES, 0, self.slots, len(text), crc32(text), 0)[:-4]
+        begin = (sizes + crc32(sizes).to_bytes(4, "little")).ljust(JSON_AT, b"\0") + text
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        for piece in (begin.ljust(RING_AT, b"\0"), bytes(size - RING_AT)):
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(descriptor, left) :]
+
+    def word(self, text: str) -> int:
+        """The index of `text`, cut to what an entry holds; 0 if there is no room for another word."""
+        with self._adding:
+            index = self._words.get(text)
+            if index is None:
+                if len(self._words) + 1 >= WORDS:
+                    return 0
+                index = len(self._words) + 1
+                data = text.encode("utf-8", "replace")[: WORD_BYTES - 1]
+                at = WORDS_AT + index * WORD_BYTES
+                self.map[at : at + WORD_BYTES] = (bytes((len(data),)) + data).ljust(WORD_BYTES, b"\0")
+                self._words[text] = index
+            return index
+
+    def mark(self, end: int) -> None:
+        """Say how it ends: one of the ENDs of `records`."""
+        self.map[END_AT] = end
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+def _json(about: Mapping[str, Any]) -> bytes:
+    text = json.dumps(about).encode()
+    if len(text) <= _MOST_JSON:
+        return text
+    return json.dumps({key: _cut(value) for key, value in about.items()}).encode()
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_cut(each) for each in value[:12]]
+    return value[:100] if isinstance(value, str) else value

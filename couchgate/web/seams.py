@@ -1,0 +1,43 @@
+"""What a listener calls of others, for which it is handed them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from couchgate.core.principal import Principal
+from couchgate.web.request import ClientRequest
+
+
+class Feed(Protocol):
+    """A `_changes` answer that stays open."""
+
+    principal: Principal  # whose it is
+    expires: float  # when it must end, in seconds since the epoch
+
+    def end(self) -> None:
+        """End it as soon as it can end well, or cut it after a short while."""
+
+    def sweep(self, now: float) -> None:
+        """Time has passed."""
+
+
+class Recorder(Protocol):
+    """Hears what happens, as it happens (`couchgate.recorder.flight`). It never fails."""
+
+    def accepted(self, *, keepalive: bool) -> int:
+        """A client has connected; what `closed` is told then."""
+
+    def closed(self, connection: int) -> None:
+        """That client is gone."""
+
+    def head_seen(self, request: ClientRequest) -> None:
+        """A head is complete and its target read."""
+
+    def decided(self, request: ClientRequest) -> None:
+        """A request goes to CouchDB."""
+
+    def upstream(self, request: ClientRequest) -> None:
+        """There is a connection to CouchDB for it."""
+
+    def ended(self, request: ClientRequest) -> None:
+        """A request is over."""
