@@ -40,6 +40,7 @@ valid JSON Web Token. PouchDB talks to it as if it were CouchDB.
   couchgate check --config couchgate.toml     is this settings file right?
   couchgate explain GET /notes-alice          would it be let in, and why not?
   couchgate doctor                            are CouchDB and the issuers as it needs?
+  couchgate postmortem                        how did the last run of the gate end?
   twistd -n couchgate --config couchgate.toml run the gate
 """
 _DEMO = """\

@@ -14,8 +14,9 @@ from couchgate.endpoints import Endpoint
 from couchgate.endpoints.metrics import Metrics
 from couchgate.endpoints.refusals import RefusalsPage, SyncsPage
 from couchgate.facts.keyring import KeyRing
+from couchgate.life.recording import Recording
 from couchgate.settings import Settings
-from couchgate.sight.exposition import CONTENT_TYPE, Exposition, Listener, Pool, Present, Reloads
+from couchgate.sight.exposition import CONTENT_TYPE, Exposition, Listener, Pool, Present, Recorder, Reloads
 from couchgate.sight.refusals import Refusals
 from couchgate.sight.tally import Tally
 from couchgate.upstream.pool import UpstreamPool
@@ -45,6 +46,8 @@ class Watched(Protocol):
     def pool(self) -> UpstreamPool: ...
     @property
     def reloads(self) -> Reloads: ...
+    @property
+    def recording(self) -> Recording: ...
 
     def listening(self) -> Iterable[tuple[str, Site]]:
         """The endpoint string and the site of each listener, those that are still draining too."""
@@ -86,6 +89,7 @@ class Overview:
             gate.verified,
             watched.keyring.states(),
             watched.reloads,
+            Recorder(watched.recording.flight is not None, watched.recording.unclean),
             watched.settings.digest,
             version("couchgate"),
             compiled=not core_gate.__file__.endswith(".py"),

@@ -21,6 +21,7 @@ from couchgate.life.listener import Listener, NotBoundError
 from couchgate.life.logfile import LogUnusableError, OpenLog
 from couchgate.life.memory import settle_memory
 from couchgate.life.pages import pages_of
+from couchgate.life.recording import Recording
 from couchgate.life.reloads import NotReloadedError, Outcome, Reloads
 from couchgate.life.setup import Setup, keys_of, setup_of, with_state_dir_of
 from couchgate.life.sites import Site, Sites
@@ -71,7 +72,9 @@ class GateService(MultiService):
         self.listeners: list[Listener] = []
         self._leaving: dict[Listener, defer.Deferred[None]] = {}
         self._drain_seconds: float | None = None  # once the gate stops
-        self.reloads = Reloads(self._reload, time.time)
+        self.recording = Recording(self, reactor)
+        self.recording.setServiceParent(self)
+        self.reloads = Reloads(self.recording.reloading(self._reload), time.time)
         self._control = Control(settings, reactor, self.reload, self._again)
 
     @property
@@ -156,6 +159,7 @@ class GateService(MultiService):
         """A listener that obeys the setup in force."""
         log = None if self._access is None else self._access.write
         site = self._sites.make(self.setup, settings, self.overview.tally(settings.endpoint).count, log)
+        site.recorder = self.recording.flight
         return Listener(settings, site, self._reactor)
 
     def _open_log(self, settings: Settings) -> OpenLog:

@@ -48,6 +48,17 @@ _DOCTOR_EXAMPLE = """\
 example:
   couchgate doctor --config /etc/couchgate/couchgate.toml
 """
+_POSTMORTEM = """\
+Say how the last run of the gate ended, and what it was doing: what its flight
+recorder has left, also when it was killed. What ended it is not known there.
+
+With --markdown: also write what a security team needs for an allow-list entry.
+"""
+_POSTMORTEM_EXAMPLE = """\
+examples:
+  couchgate postmortem --config couchgate.toml
+  couchgate postmortem --state-dir /var/lib/couchgate --markdown sensor.md
+"""
 
 
 def register(commands: Any) -> None:
@@ -55,6 +66,7 @@ def register(commands: Any) -> None:
     _register_explain(commands)
     _register_doctor(commands)
     _register_reload(commands)
+    _register_postmortem(commands)
 
 
 def _register_explain(commands: Any) -> None:
@@ -124,6 +136,21 @@ def _register_reload(commands: Any) -> None:
     parser.set_defaults(run=_reload)
 
 
+def _register_postmortem(commands: Any) -> None:
+    parser = commands.add_parser(
+        "postmortem",
+        help="say how the last run of the gate ended, and what it was doing",
+        description=_POSTMORTEM,
+        epilog=_POSTMORTEM_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_config(parser)
+    parser.add_argument("--state-dir", metavar="DIR", type=Path, help="gate.state_dir, in place of --config")
+    parser.add_argument("--run", metavar="ID", dest="which", help="another run (default: the last one that is over)")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write what a security team needs")
+    parser.set_defaults(run=_postmortem)
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", type=Path, default=Path("couchgate.toml"), help="default: couchgate.toml"
@@ -141,6 +168,12 @@ def _reload(args: argparse.Namespace) -> int:
     from couchgate.commands import reload  # noqa: PLC0415 - nobody else needs it
 
     return reload.run(args)
+
+
+def _postmortem(args: argparse.Namespace) -> int:
+    from couchgate.commands import postmortem  # noqa: PLC0415 - nobody else needs it
+
+    return postmortem.run(args)
 
 
 def _time(text: str) -> float:

@@ -19,7 +19,7 @@ from couchgate.wire.lane import Lane
 from couchgate.wiring import connector_of, gate_of, keyring_of, people_of
 
 LOAD_SECONDS = 5.0  # how long a reload waits for keys of sources that are new
-_NOT_DECIDING = frozenset(("path", "warnings", "digest", "gate", "limits", "access_log"))
+_NOT_DECIDING = frozenset(("path", "warnings", "digest", "gate", "limits", "access_log", "recorder"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,16 @@ async def keys_of(setup: Setup, old: Setup, reactor: Any) -> None:
 
 
 def with_state_dir_of(settings: Settings, old: Settings) -> Settings:
-    """`settings`, but what is kept on disk stays where it is: a warning says so if they want it elsewhere."""
-    if settings.gate.state_dir == old.gate.state_dir:
-        return settings
-    warning = f"{settings.path}: gate.state_dir has changed, which takes a restart; {old.gate.state_dir} stays in use"
+    """`settings`, but what is kept on disk stays where and as it is: a warning says so if they want it otherwise."""
+    warnings = list(settings.warnings)
+    if settings.gate.state_dir != old.gate.state_dir:
+        warnings.append(
+            f"{settings.path}: gate.state_dir has changed, which takes a restart; {old.gate.state_dir} stays in use"
+        )
+    if settings.recorder != old.recorder:
+        warnings.append(f"{settings.path}: [recorder] has changed, which takes a restart")
     gate = replace(settings.gate, state_dir=old.gate.state_dir)
-    return replace(settings, gate=gate, warnings=(*settings.warnings, warning))
+    return replace(settings, gate=gate, recorder=old.recorder, warnings=tuple(warnings))
 
 
 def _deciding(settings: Settings) -> list[object]:

@@ -17,7 +17,7 @@ from couchgate.core.verdict import Facts
 from couchgate.life.pages import Page
 from couchgate.threaded.accepting import Accepting
 from couchgate.threaded.face import ThreadedFace
-from couchgate.threaded.parts import Present
+from couchgate.threaded.parts import Present, Recorder
 from couchgate.threaded.relay import Relay
 from couchgate.threaded.request import ThreadedRequest
 from couchgate.web.channel import GateChannel
@@ -111,6 +111,20 @@ class ThreadedSite(protocol.Factory):
     def cut(self) -> None:
         """Cut every connection."""
         self._face.cutting = True
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What hears of everything, if there is one."""
+        return self._face.recorder
+
+    @recorder.setter
+    def recorder(self, recorder: Recorder | None) -> None:
+        self._face.recorder = recorder
+
+    @property
+    def under_way(self) -> list[ThreadedRequest]:
+        """The requests that are being served."""
+        return self._face.under_way
 
     @property
     def connections(self) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+from couchgate.core.message import RequestHead
+from couchgate.core.target import Target
 from couchgate.recorder.records import (
     ACCEPTED,
     CLOSED,
@@ -27,11 +29,23 @@ from couchgate.recorder.records import (
 )
 from couchgate.recorder.ring import Ring
 
-if TYPE_CHECKING:
-    from couchgate.web.request import ClientRequest
-
 _MOST_STATUS: Final = 999
 _MOST_COUNT: Final = 0xFFFF
+
+
+class Recorded(Protocol):
+    """A request, as each face has it. `record` is its id here, 0 before the decision."""
+
+    head: RequestHead
+    target: Target | None
+    endpoint: str
+    code: str
+    status: int
+    sent: int
+    received: int
+    started: float
+    upstream_seconds: float
+    record: int
 
 
 class Flight:
@@ -62,21 +76,21 @@ class Flight:
 
     # -- requests
 
-    def head_seen(self, request: ClientRequest) -> None:
+    def head_seen(self, request: Recorded, connection: int) -> None:
         """The head of a request is complete, and its target is known."""
-        self._of(request, HEAD_SEEN, request.channel.record, 0)
+        self._of(request, HEAD_SEEN, connection, 0)
 
-    def decided(self, request: ClientRequest) -> None:
+    def decided(self, request: Recorded, connection: int) -> None:
         """A request goes to CouchDB; from now on `request.record` is its id."""
         target = request.target
         feed = FEED if target is not None and target.feed else 0
-        request.record = self._of(request, DECIDED, request.channel.record, feed)
+        request.record = self._of(request, DECIDED, connection, feed)
 
-    def upstream(self, request: ClientRequest) -> None:
+    def upstream(self, request: Recorded) -> None:
         """There is a connection to CouchDB for it."""
         self._of(request, UPSTREAM, request.record, 0)
 
-    def ended(self, request: ClientRequest) -> None:
+    def ended(self, request: Recorded) -> None:
         """A request is over."""
         self.ended_count += 1
         number: int = self._next()
@@ -104,7 +118,7 @@ class Flight:
             number,
         )
 
-    def still(self, request: ClientRequest, now: float) -> None:
+    def still(self, request: Recorded, now: float) -> None:
         """A request is still under way at `now`, seconds since the epoch: write it again before it is overwritten.
 
         To be called for each such request about once a second.
@@ -124,9 +138,7 @@ class Flight:
         for gone in [each for each in self._mentions if each not in known]:
             del self._mentions[gone]
 
-    def _of(
-        self, request: ClientRequest, kind: int, ref: int, flag: int, *, a: int = 0, b: int = 0, status: int = 0
-    ) -> int:
+    def _of(self, request: Recorded, kind: int, ref: int, flag: int, *, a: int = 0, b: int = 0, status: int = 0) -> int:
         number: int = self._next()
         self._written = number
         try:

@@ -30,13 +30,12 @@ def about_process(run: str, more: Mapping[str, Any]) -> dict[str, Any]:
         "command": shown_command(sys.orig_argv),
         "boot": boot(),
         "peak_memory": not _STATM.exists() and os.name == "posix",
-        **more,
     }
     with suppress(OSError):
         about["folder"] = str(Path.cwd())
         status = Path(program).stat()
         about.update(program_bytes=status.st_size, program_modified=status.st_mtime)
-    return about
+    return {**about, **more}
 
 
 def shown_command(arguments: Sequence[str]) -> list[str]:

@@ -18,13 +18,13 @@ from couchgate.recorder.records import (
     JSON_AT,
     MAGIC,
     RECORD_BYTES,
-    RING_AT,
     WORD_BYTES,
     WORDS,
     WORDS_AT,
     slots_of,
 )
 
+_PIECE = 1 << 20
 _MOST_JSON = WORDS_AT - JSON_AT
 
 
@@ -58,10 +58,11 @@ class Ring:
         sizes = HEAD.pack(MAGIC, RECORD_BYTES, 0, self.slots, len(text), crc32(text), 0)[:-4]
         begin = (sizes + crc32(sizes).to_bytes(4, "little")).ljust(JSON_AT, b"\0") + text
         os.lseek(descriptor, 0, os.SEEK_SET)
-        for piece in (begin.ljust(RING_AT, b"\0"), bytes(size - RING_AT)):
-            left = memoryview(piece)
-            while left:
-                left = left[os.write(descriptor, left) :]
+        left = memoryview(begin.ljust(_PIECE, b"\0"))[: min(size, _PIECE)]
+        while left:
+            written = os.write(descriptor, left)
+            size -= written
+            left = left[written:] or memoryview(bytes(min(size, _PIECE)))
 
     def word(self, text: str) -> int:
         """The index of `text`, cut to what an entry holds; 0 if there is no room for another word."""

@@ -24,12 +24,13 @@ from couchgate.settings.gate import GATE_KEYS, LISTENER_KEYS, read_gate, read_st
 from couchgate.settings.issuers import CLAIM_KEYS, ISSUER_KEYS, read_issuers
 from couchgate.settings.model import CorsSettings, IssuerSettings, Settings, SettingsError
 from couchgate.settings.reader import Document, Table, clause
+from couchgate.settings.recorder import RECORDER_KEYS, read_recorder
 from couchgate.settings.rules import RULE_KEYS, read_rules
 from couchgate.settings.upstream import OWN_KEYS, UPSTREAM_KEYS, read_upstream
 
 # Every key there is, by table. Flags, the reference and the tests go by it.
 KEYS: dict[str, tuple[str, ...]] = {
-    "": ("gate", "upstream", "issuers", "auth", "cors", "rules", "limits", "admin", "log"),
+    "": ("gate", "upstream", "issuers", "auth", "cors", "rules", "limits", "admin", "log", "recorder"),
     "gate": GATE_KEYS,
     "gate.listeners": LISTENER_KEYS,
     "upstream": UPSTREAM_KEYS,
@@ -46,8 +47,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     "admin": ADMIN_KEYS,
     "log": ("access", "trace"),
+    "recorder": RECORDER_KEYS,
 }
-_FLAG_TABLES = ("gate", "upstream", "upstream.own", "auth", "cors", "limits", "admin", "log")
+_FLAG_TABLES = ("gate", "upstream", "upstream.own", "auth", "cors", "limits", "admin", "log", "recorder")
 _NO_FLAGS = {"own", "listeners", "checkers"}
 _FLAGS = tuple(f"{table}.{key}" for table in _FLAG_TABLES for key in KEYS[table] if key not in _NO_FLAGS)
 _MOST_SECONDS = 86400
@@ -105,10 +107,11 @@ def _read(
     admin = read_admin(top.table("admin", KEYS["admin"]), issuers)
     log = top.table("log", KEYS["log"])
     access_log, trace = _access_log(log), log.flag("trace", default=True)
+    recorder = read_recorder(top.table("recorder", KEYS["recorder"]))
     warnings = tuple(warning for each in (document, *more, *checkers) for warning in each.warnings)
     return Settings(
         document.path, gate, upstream, issuers, auth, cors, rules, limits, admin, access_log, trace, warnings,
-        _digest([data, document.overrides, *map(_parse, more), *(each.overrides for each in checkers)]),
+        _digest([data, document.overrides, *map(_parse, more), *(each.overrides for each in checkers)]), recorder,
     )  # fmt: skip
 
 

@@ -160,6 +160,14 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecorderSettings:
+    """`[recorder]`: whether there is a flight recorder, and the size of its ring in bytes."""
+
+    enabled: bool = True
+    bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole settings file that is valid. `warnings` are sentences for the operator; none of them stops the gate.
 
@@ -180,3 +188,4 @@ class Settings:
     trace: bool
     warnings: tuple[str, ...]
     digest: str = ""
+    recorder: RecorderSettings = RecorderSettings()

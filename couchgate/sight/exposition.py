@@ -76,6 +76,13 @@ class Reloads(Protocol):
     def problem(self) -> str | None: ...
 
 
+class Recorder(NamedTuple):
+    """Whether the flight recorder writes, and how many runs were found at the start that had not ended in order."""
+
+    running: bool
+    unclean: int
+
+
 class Present(NamedTuple):
     """All that is shown. `now` is in seconds since the epoch.
 
@@ -90,6 +97,7 @@ class Present(NamedTuple):
     verifications: int
     keys: Iterable[Keys]
     reloads: Reloads
+    recorder: Recorder
     digest: str
     version: str
     compiled: bool
@@ -124,6 +132,7 @@ class Exposition:
         yield from _keys(present)
         yield from _gate(present)
         yield from _reloads(present.reloads)
+        yield from _recorder(present.recorder)
 
 
 def _requests(listeners: Sequence[Listener]) -> Iterator[Metric]:
@@ -265,3 +274,12 @@ def _reloads(reloads: Reloads) -> Iterator[Metric]:
     if reloads.last is not None:
         last.add_metric((), reloads.last)
     yield last
+
+
+def _recorder(recorder: Recorder) -> Iterator[Metric]:
+    yield GaugeMetricFamily("couchgate_recorder", "1 if the flight recorder writes.", value=recorder.running)
+    yield GaugeMetricFamily(
+        "couchgate_unclean_ends",
+        "Runs found at this start that had not ended in order.",
+        value=recorder.unclean,
+    )

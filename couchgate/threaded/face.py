@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from couchgate.threaded.accepting import Accepting
-from couchgate.threaded.parts import Page, Present
+from couchgate.threaded.parts import Page, Present, Recorder
 from couchgate.threaded.relay import Relay
 from couchgate.threaded.request import ThreadedRequest
 from couchgate.threaded.serving import Serving
@@ -52,6 +52,7 @@ class ThreadedFace:
         self.finished = finished
         self.fault = fault
         self._warn = warn
+        self.recorder: Recorder | None = None  # what hears of everything, if there is one
         self.draining = False  # whether connections that wait for a request are closed
         self.cutting = False  # whether every connection is cut
         self._changed = changed
@@ -103,6 +104,12 @@ class ThreadedFace:
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self._serving)
+
+    @property
+    def under_way(self) -> list[ThreadedRequest]:
+        """The requests that are being served."""
+        with self._lock:
+            return [request for serving in self._serving if (request := serving.request) is not None]
 
     @property
     def idle(self) -> bool:

@@ -130,8 +130,10 @@ class Relay:
         upstream.send(b"%b%bConnection: close\r\n\r\n%b" % (self._forward.head, lines, self._take_held()))
 
     def _write_up(self, upstream: Upstream) -> None:
-        before = len(upstream.unsent)
+        before, connected = len(upstream.unsent), upstream.connected
         upstream.writable()
+        if upstream.connected and not connected and self._face.recorder is not None:
+            self._face.recorder.upstream(self.request)
         if len(upstream.unsent) != before:
             self._progress()
 

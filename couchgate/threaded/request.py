@@ -34,6 +34,7 @@ class ThreadedRequest:
         self.received = 0
         self.sent = 0
         self.upstream_seconds = -1.0
+        self.record = 0  # its id in the flight recorder, from the decision on
 
     def begin(self, status: int, reason: bytes, lines: bytes, framing: Framing) -> bytes:
         """The head of a streamed answer, whose body ends by its length or by closing. `lines` are CouchDB's."""

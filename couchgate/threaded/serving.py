@@ -48,11 +48,15 @@ class Serving:
         self._peer = Peer.of(address, secure=False)
         self._refusal = _no_thread() if refused else None
         self._body: BodyReader | None = None
-        self._request: ThreadedRequest | None = None
+        self.request: ThreadedRequest | None = None  # the one under way
+        self._record = 0  # the connection's id in the flight recorder
 
     def run(self) -> None:
         """From the accepted connection to its end. Raises nothing."""
         face, client = self._face, self._client
+        recorder = face.recorder
+        if recorder is not None:
+            self._record = recorder.accepted(keepalive=False)
         try:
             head = self._refusal or self._take_head()
             if isinstance(head, GateError):
@@ -61,7 +65,7 @@ class Serving:
                 self._answer(head)
             client.close(unread=self._unread)
         except ClientGone:
-            request = self._request
+            request = self.request
             if request is not None:
                 if request.code == "forwarded":
                     request.code = "client_gone"
@@ -72,6 +76,8 @@ class Serving:
             self._finished()
             client.cut()
         finally:
+            if recorder is not None:
+                recorder.closed(self._record)
             face.closed(self)
 
     def turn_away(self) -> None:
@@ -91,8 +97,10 @@ class Serving:
 
     def _finished(self) -> None:
         """Tell of the request, once."""
-        request, self._request = self._request, None
+        request, self.request = self.request, None
         if request is not None:
+            if self._face.recorder is not None:
+                self._face.recorder.ended(request)
             self._face.finished(request)
 
     # -- the head
@@ -133,7 +141,7 @@ class Serving:
     def _begin(self, head: RequestHead, present: Present) -> ThreadedRequest:
         gate = present.gate
         trace = gate.trace(head.fields) or new_trace()
-        self._request = request = ThreadedRequest(head, self._peer, self._face.wall(), trace, traces=gate.traces)
+        self.request = request = ThreadedRequest(head, self._peer, self._face.wall(), trace, traces=gate.traces)
         return request
 
     def _refuse_unread(self, error: GateError) -> None:
@@ -187,6 +195,8 @@ class Serving:
             return
         request.target = target = classify(head.method, head.target)
         request.endpoint = target.endpoint
+        if face.recorder is not None:
+            face.recorder.head_seen(request, self._record)
         first = target.segments[:1]
         page = face.pages.get(first) or face.pages.get(target.segments[:2])
         if page is not None:
@@ -231,6 +241,8 @@ class Serving:
                 break
             asked, person = self._find_out(forward, present)
         request.principal = forward.principal.name
+        if self._face.recorder is not None:
+            self._face.recorder.decided(request, self._record)
         relay = Relay(self._client, request, forward, self._body, present, self._face)
         relay.run()
         self._client.finish(present.limits.idle_seconds)

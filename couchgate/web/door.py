@@ -112,5 +112,5 @@ class Door:
             return
         request.principal = verdict.principal.name
         if channel.site.recorder is not None:
-            channel.site.recorder.decided(request)
+            channel.site.recorder.decided(request, channel.record)
         Relay(request, verdict, channel.site, way.pool).start()

@@ -30,10 +30,10 @@ class Recorder(Protocol):
     def closed(self, connection: int) -> None:
         """That client is gone."""
 
-    def head_seen(self, request: ClientRequest) -> None:
-        """A head is complete and its target read."""
+    def head_seen(self, request: ClientRequest, connection: int) -> None:
+        """A head is complete and its target read, on that connection."""
 
-    def decided(self, request: ClientRequest) -> None:
+    def decided(self, request: ClientRequest, connection: int) -> None:
         """A request goes to CouchDB."""
 
     def upstream(self, request: ClientRequest) -> None:

@@ -95,6 +95,9 @@ issuers = ["https://id.example.com/"]
 [log]
 access = "access.log"
 trace = false
+[recorder]
+enabled = false
+bytes = 65536
 """
 
 

@@ -1,0 +1,223 @@
+"""The flight recorder in the gate's life: begun when it starts, beaten once a second, ended in order when it stops."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet import task
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from couchgate.core import gate as core_gate
+from couchgate.facts.keyring import KeyRing
+from couchgate.life.sites import Site
+from couchgate.recorder import records
+from couchgate.recorder.flight import Flight
+from couchgate.recorder.process import boot, resident
+from couchgate.recorder.reading import UnreadableRingError
+from couchgate.recorder.report import report_of
+from couchgate.recorder.ring import Ring
+from couchgate.recorder.runs import folder_of, look, look_back, new_ring
+from couchgate.recorder.telling import one_line
+from couchgate.settings import Settings
+from couchgate.upstream.pool import UpstreamPool
+
+BEAT_SECONDS = 1.0
+
+
+class Watched(Protocol):
+    """The gate's parts as they are now; a reload may replace each of them."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def keyring(self) -> KeyRing: ...
+    @property
+    def pool(self) -> UpstreamPool: ...
+
+    def listening(self) -> Iterable[tuple[str, Site]]:
+        """The endpoint string and the site of each listener."""
+
+
+class Recording(Service):
+    """Records what `watched` does; a part of its service. What cannot be recorded is said once, and the gate serves.
+
+    `unclean` counts the runs before this one that were found not to have ended in order. `flight` is what the sites
+    tell, or None.
+    """
+
+    name = "recorder"
+    log = Logger()
+
+    def __init__(self, watched: Watched, reactor: Any) -> None:
+        self._watched = watched
+        self._reactor = reactor
+        self._ring: Ring | None = None
+        self._beating = task.LoopingCall(self._beat)
+        self._beating.clock = reactor
+        self._observer = _Exceptions(self._write)
+        self._trigger: Any = None
+        self._keys: dict[str, tuple[int, int, int]] = {}
+        self.flight: Flight | None = None
+        self.unclean = 0
+
+    def startService(self) -> None:
+        """Look at what earlier runs have left, and begin."""
+        super().startService()
+        settings = self._watched.settings
+        if not settings.recorder.enabled:
+            return
+        folder = folder_of(settings.gate.state_dir)
+        try:
+            self._look_back(settings)
+            listeners = [{"endpoint": each.endpoint, "mode": each.mode} for each in settings.gate.listeners]
+            about = {
+                "version": version("couchgate"),
+                "compiled": not core_gate.__file__.endswith(".py"),
+                "twisted": version("twisted"),
+                "settings": str(settings.path),
+                "digest": settings.digest,
+                "listeners": listeners,
+            }
+            self._ring = new_ring(folder, settings.recorder.bytes, about)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.log.warn(
+                "The gate serves without its flight recorder: {folder} cannot be written to ({reason}).",
+                folder=folder,
+                reason=reason,
+            )
+            return
+        flight = self.flight = Flight(self._ring)
+        flight.write(records.STARTED)
+        for _, site in self._watched.listening():
+            site.recorder = flight
+        globalLogPublisher.addObserver(self._observer)
+        self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
+        self._process = os.getpid()
+        atexit.register(self._exit)
+        self._beating.start(BEAT_SECONDS).addErrback(
+            lambda reason: self.log.failure("The flight recorder's beat failed", failure=reason)
+        )
+
+    def _look_back(self, settings: Settings) -> None:
+        """Tell of the runs before this one that did not end in order."""
+        try:
+            found = look_back(folder_of(settings.gate.state_dir))
+        except FileNotFoundError:
+            return
+        self.unclean = len(found)
+        if not found:
+            return
+        others = f" ({len(found) - 1} others, too)" if len(found) > 1 else ""
+        try:
+            sentence = one_line(report_of(look(found[0].path), boot()))
+        except UnreadableRingError as error:
+            sentence = f"its ring cannot be read, {error}"
+        self.log.warn(
+            "The last run did not end in order{others}: {sentence}. "
+            "couchgate postmortem --state-dir {state_dir} tells more.",
+            others=others,
+            sentence=sentence,
+            state_dir=settings.gate.state_dir,
+        )
+
+    def stopService(self) -> None:
+        """It has stopped in order."""
+        super().stopService()
+        flight, self.flight = self.flight, None
+        if flight is None or self._ring is None:
+            return
+        for _, site in self._watched.listening():
+            site.recorder = None
+        if self._beating.running:
+            self._beating.stop()
+        trigger, self._trigger = self._trigger, None
+        if trigger is not None:
+            self._reactor.removeSystemEventTrigger(trigger)
+        globalLogPublisher.removeObserver(self._observer)
+        atexit.unregister(self._exit)
+        flight.write(records.STOPPED)
+        self._ring.mark(records.END_ORDERLY)
+        self._ring = None
+
+    def reloading(self, act: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
+        """`act`, a reload, with a record before it and one after it."""
+
+        async def recorded() -> str:
+            self._write(records.RELOADING)
+            obeyed = 0
+            try:
+                sentence = await act()
+                obeyed = 1
+            finally:
+                self._write(records.RELOADED, small=obeyed)
+            return sentence
+
+        return recorded
+
+    def _write(self, kind: int, *, small: int = 0, word: str = "") -> None:
+        if self.flight is not None:
+            self.flight.write(kind, small=small, word=word)
+
+    def _beat(self) -> None:
+        """What is written once a second: how the process is, what is new with keys, and what is still under way."""
+        flight = self.flight
+        if flight is None:
+            return
+        watched, now = self._watched, time.time()
+        sites = [site for _, site in watched.listening()]
+        requests = [request for site in sites for request in site.under_way if request.record]
+        feeds = sum(request.target is not None and request.target.feed for request in requests)
+        pool = watched.pool
+        flight.write(
+            records.BEAT,
+            flight.ended_count,
+            resident(),
+            flight.accepted_count,
+            now,
+            small=threading.active_count(),
+            counts=(feeds, len(requests)),
+        )
+        flight.write(records.LINKS, sum(site.connections for site in sites), pool.opened, pool.reused, float(pool.open))
+        for request in requests:
+            flight.still(request, now)
+        flight.forget_all_but({request.record for request in requests})
+        for state in watched.keyring.states():
+            known = (state.keys, state.attempts, state.failures)
+            if self._keys.get(state.rules_id) != known:
+                self._keys[state.rules_id] = known
+                flight.write(records.KEYS, *known, word=state.rules_id)
+
+    def _stopping(self) -> None:
+        self._trigger = None
+        self._write(records.STOPPING)
+
+    def _exit(self) -> None:
+        """The interpreter ends, and the gate was not stopped."""
+        if self.flight is not None and self._ring is not None and os.getpid() == self._process:
+            error = getattr(sys, "last_value", None)
+            self.flight.write(records.EXITED, word="" if error is None else type(error).__name__)
+            self._ring.mark(records.END_EXITED)
+
+
+@implementer(ILogObserver)
+class _Exceptions:
+    """Records every failure that is logged: its type only, since its text may tell more than belongs there."""
+
+    def __init__(self, write: Callable[..., None]) -> None:
+        self._write = write
+
+    def __call__(self, event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure) and failure.type is not None:
+            self._write(records.EXCEPTION, word=failure.type.__name__)

@@ -1,0 +1,40 @@
+"""Rings that a test writes, without a gate."""
+
+from types import SimpleNamespace
+
+from couchgate.recorder.flight import Flight
+from couchgate.recorder.reading import read
+from couchgate.recorder.records import RECORD_BYTES, RING_AT
+from couchgate.recorder.runs import new_ring
+
+SLOTS = 512
+SIZE = RING_AT + SLOTS * RECORD_BYTES
+
+
+def request(method=b"GET", endpoint="document", *, feed=False, **more):
+    """A request as the faces have it."""
+    what = {"code": "forwarded", "status": 200, "sent": 11, "received": 0, "upstream_seconds": 0.002, "started": 1.0}
+    return SimpleNamespace(
+        head=SimpleNamespace(method=method),
+        target=SimpleNamespace(feed=feed),
+        endpoint=endpoint,
+        record=0,
+        **{**what, **more},
+    )
+
+
+class Written:
+    """A ring in `folder`, and the flight that writes it."""
+
+    def __init__(self, folder, size=SIZE, **about):
+        self.ring = new_ring(folder, size, about)
+        self.flight = Flight(self.ring)
+        (self.path,) = folder.glob("run-*.ring")
+
+    @property
+    def data(self):
+        return bytes(self.ring.map)
+
+    @property
+    def recording(self):
+        return read(self.data)

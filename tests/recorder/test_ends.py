@@ -1,0 +1,301 @@
+"""However a process ends, its ring can be read, and tells what it was doing: real processes, really ended."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from couchgate.recorder import records
+from couchgate.recorder.report import report_of
+from couchgate.recorder.runs import KEPT_UNCLEAN, folder_of, look, runs
+from tests.recorder.rings import SLOTS
+from tests.web.live import CHECKOUT, HELLO, LiveGate
+from tests.web.sockets import Upstream, eventually
+
+CHILD_KILLS = 40
+GATE_KILLS = int(os.environ.get("COUCHGATE_GATE_KILLS", "12"))
+SECONDS = 120 + 10 * GATE_KILLS
+COUCHGATE = "import sys; from couchgate.cli import main; sys.exit(main(sys.argv[1:]))"
+# What a signal makes of the process, by Python that comes before the gate.
+ON_SIGNAL = """
+import os, signal
+from twisted.internet import reactor
+def crash(*_):
+    reactor.getThreadPool().stop()  # or the interpreter waits for its threads
+    reactor.crash()
+    raise LookupError("with a secret")
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(127))
+signal.signal(signal.SIGUSR2, crash)
+"""
+
+
+@pytest.fixture
+def upstream():
+    listening = Upstream()
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def gate(tmp_path, upstream):
+    gate = LiveGate(tmp_path, upstream.url, prologue=ON_SIGNAL)
+    upstream.looked_at()
+    upstream.settle()
+    eventually(lambda: told(tmp_path)["events"])
+    # Until the reactor runs a signal would still find the handlers of Python.
+    client = gate.client("GET", "/_gate/health", token=None)
+    client.message()
+    client.close()
+    yield gate
+    gate.process.kill()
+    gate.process.wait()
+
+
+def told(directory, *arguments):
+    """What `couchgate postmortem --json` says."""
+    command = [sys.executable, "-c", COUCHGATE, "postmortem", "--state-dir", directory / "state", "--json", *arguments]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_writer_that_is_killed_at_any_instant_leaves_a_ring_that_is_right(tmp_path):
+    """One record may be torn; the last whole one, and what was under way, are those of the step that was reached."""
+    moments = random.Random(20261121)
+    for number in range(CHILD_KILLS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "truth").write_bytes(bytes(16))
+        child = subprocess.Popen([sys.executable, "-m", "tests.recorder.writer", folder], cwd=CHECKOUT)
+        try:
+            eventually(lambda folder=folder: folder.joinpath("truth").read_bytes()[8:] > bytes(8), 30)
+            time.sleep(moments.uniform(0, 0.02))
+        finally:
+            child.kill()
+            child.wait()
+        begun, completed = memoryview((folder / "truth").read_bytes()).cast("Q")
+        (path,) = (folder / "recorder").glob("*.ring")
+        run = look(path)
+        recording, report = run.recording, report_of(run, "")
+        last = recording.records[-1].number
+        assert report.ending == "killed"
+        assert recording.torn <= begun - completed <= 1
+        assert completed <= last <= begun
+        numbers = [each.number for each in recording.records]
+        first = max(last - SLOTS + 1, 1)
+        assert set(range(first, last + 1)) - set(numbers) <= ({begun - SLOTS} if last < begun else set())
+        assert {each.kind for each in recording.records} <= {records.DECIDED, records.ENDED}
+        assert [each.id for each in report.in_flight] == ([last] if last % 2 else [])
+
+
+class Load:
+    """Clients that ask for the same document again and again until the gate is gone, in all modes, and one feed."""
+
+    CLIENTS = 6
+
+    def __init__(self, gate):
+        self.answers = 0
+        self.sent = 0
+        self._gate = gate
+        self._lock = threading.Lock()
+        head = gate.head("GET", "/db/doc")
+        self.feed = gate.client("GET", "/db/_changes?feed=continuous")
+        ports = (gate.port, gate.close_port, gate.ports["threaded"])
+        self._threads = [
+            threading.Thread(target=self._ask, args=(head, ports[number % 3]), daemon=True)
+            for number in range(self.CLIENTS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, head, port):
+        with suppress(OSError):
+            client = None
+            while True:
+                client = client or socket.create_connection(("127.0.0.1", port), timeout=5)
+                with self._lock:
+                    self.sent += 1
+                client.sendall(head)
+                data = b""
+                while not data.endswith(b'{"ok":true}'):
+                    piece = client.recv(65536)
+                    if not piece:
+                        return
+                    data += piece
+                with self._lock:
+                    self.answers += 1
+                if port != self._gate.port:
+                    client.close()
+                    client = None
+
+    def over(self):
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        self.feed.close()
+
+
+class Couch:
+    """A CouchDB that answers each request with the same document, and a feed with a beginning."""
+
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
+
+    def _answer(self, peer):
+        with suppress(OSError):
+            data = b""
+            while piece := peer.recv(65536):
+                data += piece
+                while b"\r\n\r\n" in data:
+                    head, _, data = data.partition(b"\r\n\r\n")
+                    feed = b"/_changes" in head
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n" if feed else HELLO)
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.mark.timeout(SECONDS)
+def test_a_gate_that_is_killed_under_load_leaves_a_ring_that_is_right(tmp_path):
+    """At random moments, start after start in the same folder: each start tells of the end before it.
+
+    COUCHGATE_GATE_KILLS=200 is the long form.
+    """
+    moments = random.Random(str(GATE_KILLS))
+    couch, seen = Couch(), set()
+    for number in range(GATE_KILLS):
+        gate = LiveGate(tmp_path, couch.url)
+        try:
+            load = Load(gate)
+            load.feed.peek()
+            eventually(lambda load=load: load.answers > Load.CLIENTS)
+            time.sleep(moments.uniform(0, 0.3))
+            answers = load.answers
+        finally:
+            gate.process.kill()
+            gate.process.wait()
+        load.over()
+        found, problems = runs(folder_of(tmp_path / "state"))
+        assert problems == {}
+        report = report_of(look(found[0].path), "")
+        assert report.run.id not in seen
+        seen.add(report.run.id)
+        assert report.ending == "killed"
+        assert report.recording.torn <= 1
+        assert [each.target for each in report.in_flight if each.feed] == ["_changes"]
+        assert sum(not each.feed for each in report.in_flight) <= Load.CLIENTS
+        assert answers - Load.CLIENTS <= report.reuse.requests <= load.sent + 1
+        assert ("The last run did not end in order: it ended from outside" in gate.log()) == (number > 0)
+        assert report.recording.number_of("pid") == gate.process.pid
+    couch.close()
+    assert len(list(folder_of(tmp_path / "state").iterdir())) == min(KEPT_UNCLEAN + 1, GATE_KILLS)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "ending", "exception"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, "killed", None),
+        (signal.SIGUSR1, 127, "killed", None),
+        (signal.SIGUSR2, 0, "exited", "LookupError"),
+        (signal.SIGTERM, -signal.SIGTERM, "orderly", None),
+    ],
+)
+def test_each_end_is_told_apart(gate, upstream, tmp_path, number, status, ending, exception):
+    """SIGKILL and os._exit(127) leave no end, an exception one of its own, SIGTERM an orderly one."""
+    assert told(tmp_path)["ending"] == "running"
+    client = gate.client("GET", "/db/_changes?feed=longpoll&since=7")
+    peer = upstream.accept()
+    peer.message()
+    gate.signal(number)
+    assert gate.process.wait(10) == status
+    report = told(tmp_path)
+    assert (report["ending"], report["exception"]) == (ending, exception)
+    under_way = [(each["method"], each["target"], each["feed"]) for each in report["in_flight"]]
+    assert under_way == ([] if ending == "orderly" else [("GET", "_changes", True)])
+    assert [each["mode"] for each in report["listeners"]] == ["keepalive", "close", "threaded"]
+    assert report["memory"]["last"] > 1 << 20
+    assert "secret" not in json.dumps(report)
+    client.close()
+    peer.close()
+
+
+def test_a_stop_that_is_cut_short_is_told(tmp_path, upstream):
+    """Killed while it drains: the stop had begun, and what it waited for is told."""
+    gate = LiveGate(tmp_path, upstream.url, drain_seconds=60)
+    upstream.looked_at()
+    upstream.settle()
+    client = gate.client("PUT", "/db/doc", "Content-Length: 5")
+    peer = upstream.accept()
+    peer.head()
+    gate.signal()
+    eventually(lambda: told(tmp_path)["stopping"])
+    gate.process.kill()
+    gate.process.wait()
+    report = told(tmp_path)
+    assert report["ending"] == "killed"
+    assert report["says"].startswith("It was being stopped")
+    assert [each["target"] for each in report["in_flight"]] == ["document"]
+    client.close()
+    peer.close()
+
+
+def test_nothing_of_whom_or_what_is_in_the_ring(gate, upstream, tmp_path):
+    """Neither tokens nor names of people, databases, documents or addresses."""
+    token = gate.token(sub="alice-the-first")
+    client = gate.client("GET", "/db/document-one?secret=query-two", "X-Some: header-three", token=token)
+    peer, _ = upstream.exchange(HELLO)
+    client.message()
+    gate.process.kill()
+    gate.process.wait()
+    (path,) = folder_of(tmp_path / "state").glob("*.ring")
+    data = path.read_bytes()
+    for text in (token, token.split(".")[1], "alice", "document-one", "query-two", "header-three", "127.0.0.1\0"):
+        assert text.encode() not in data
+    assert path.stat().st_mode & 0o777 == 0o600
+    peer.close()
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_gate_serving(tmp_path, upstream):
+    """The gate says so once, and serves without a recorder."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "recorder").write_text("in the way")
+    gate = LiveGate(tmp_path, upstream.url, admin=True)
+    upstream.looked_at()
+    upstream.settle()
+    client = gate.client("GET", "/db/doc")
+    peer, _ = upstream.exchange(HELLO)
+    assert client.message().status == 200
+    page = gate.client("GET", "/_gate/metrics", token=None).message().body
+    assert b"couchgate_recorder 0.0\n" in page
+    gate.stop()
+    assert gate.log().count("serves without its flight recorder") == 1
+    peer.close()
+
+
+def test_metrics_count_an_end_that_was_not_in_order(tmp_path, upstream):
+    """The start after it shows 1, the one after that 0."""
+    counts = []
+    for number in range(3):
+        gate = LiveGate(tmp_path, upstream.url, admin=True)
+        page = gate.client("GET", "/_gate/metrics", token=None).message().body.decode()
+        assert "couchgate_recorder 1.0\n" in page
+        counts.append(page.partition("\ncouchgate_unclean_ends ")[2].partition("\n")[0])
+        gate.signal(signal.SIGTERM if number else signal.SIGKILL)
+        gate.process.wait(10)
+    assert counts == ["0.0", "1.0", "0.0"]
