@@ -92,7 +92,8 @@ def report_of(run: Run, boot: str) -> Report:
     found, times = recording.records, walls(recording)
     last = found[-1].moment if found else recording.number_of("monotonic")
     kinds = {record.kind for record in found}
-    exceptions = [recording.word(each.word) for each in found if each.kind in (records.EXCEPTION, records.EXITED)]
+    kinds_with_type = (records.EXCEPTION, records.EXITED)
+    exceptions = [recording.word(each.word) for each in found if each.kind in kinds_with_type and each.word]
     beats = [record.a for record in found if record.kind == records.BEAT]
     then = recording.text_of("boot")
     return Report(
