@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -49,7 +50,7 @@ def test_the_command_tells_that_no_gate_answers(gate):
     assert (done.returncode, done.stdout) == (1, "")
     assert "no gate looks into" in done.stderr
     assert [each.name for each in (gate.folder / "state").iterdir()] == ["recorder"]
-    (gate.folder / "state").rmdir()
+    shutil.rmtree(gate.folder / "state")
     assert "no gate has run with these settings yet" in gate.command().stderr
 
 
