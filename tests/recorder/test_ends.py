@@ -28,12 +28,12 @@ COUCHGATE = "import sys; from couchgate.cli import main; sys.exit(main(sys.argv[
 ON_SIGNAL = """
 import os, signal
 from twisted.internet import reactor
-def crash(*_):
+def crash():
     reactor.getThreadPool().stop()  # or the interpreter waits for its threads
     reactor.crash()
     raise LookupError("with a secret")
 signal.signal(signal.SIGUSR1, lambda *_: os._exit(127))
-signal.signal(signal.SIGUSR2, crash)
+signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(crash))
 """
 
 
