@@ -51,11 +51,17 @@ overview.Overview.tally = lambda self, endpoint: Nobody
 
 
 def couchgate(
-    setting: Setting, *, access: str = "off", trace: bool = False, auth: str = "proxy", counted: bool = True
+    setting: Setting,
+    *,
+    access: str = "off",
+    trace: bool = False,
+    auth: str = "proxy",
+    counted: bool = True,
+    recorder: bool = True,
 ) -> Gate:
     """The gate of this project, a listener in each mode; `access`, `trace` and `auth` are its settings of these names.
 
-    Its metrics are on, unless it is not `counted`.
+    Its metrics are on, unless it is not `counted`, and so is its flight recorder, unless told otherwise.
 
     It is what is installed for the interpreter of this run, compiled or not: neither its path nor its folder leads to
     the checkout.
@@ -90,6 +96,8 @@ feeds = {CONNECTIONS}
 [log]
 access = "{access}"
 trace = {"true" if trace else "false"}
+[recorder]
+enabled = {"true" if recorder else "false"}
 """
     )
     twistd = [sys.executable, "-c", ("" if counted else _UNCOUNTED) + "from twisted.scripts.twistd import run; run()"]
@@ -236,6 +244,7 @@ STARTERS: Mapping[str, Callable[[Setting], Gate]] = {
     "couchgate with its access log": lambda setting: couchgate(setting, access="stdout"),
     "couchgate with metrics, log and tracing": lambda setting: couchgate(setting, access="stdout", trace=True),
     "couchgate without any of them": lambda setting: couchgate(setting, counted=False),
+    "couchgate without its recorder": lambda setting: couchgate(setting, recorder=False),
     "HAProxy": haproxy,
     "nginx": nginx,
     "FastAPI + httpx": fastapi,

@@ -45,6 +45,7 @@ MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "replication": replication.replication,
     "log": speed.access_log,
     "sight": speed.sight,
+    "recorder": speed.recorder,
 }
 _DESCRIPTORS = 8192
 

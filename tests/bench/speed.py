@@ -120,3 +120,16 @@ def sight(bench: Bench) -> list[Row]:
     value = ratio(taken[SEEN], taken[UNSEEN], "rate")
     detail = f"metrics alone {ratio(taken[OURS], taken[UNSEEN], 'rate'):.2f}{TIMES}"
     return [Row("metrics, access log and tracing on, against none of them", value, TIMES, 0.8, 0.8, detail, more=True)]
+
+
+def recorder(bench: Bench) -> list[Row]:
+    """What the flight recorder costs, in per cent of the rate: with kept connections, and with one for each request."""
+    rows = []
+    for mode, limit in (("keepalive", 5), ("close", 3)):
+        load = _gets(bench, f"recorded-{mode}", 0, 1, close=mode == "close")
+        on, off = ("couchgate", mode), ("couchgate without its recorder", mode)
+        taken = bench.interleave(f"flight recorder on and off, {mode}, {MANY} connections", [off, on], load)
+        value = (1 - ratio(taken[on], taken[off], "rate")) * 100
+        detail = f"{(ratio(taken[on], taken[off], 'cpu') - 1) * 100:.1f} % more CPU time per request"
+        rows.append(Row(f"cost of the flight recorder, `{mode}`", value, " %", limit, limit, detail, more=False))
+    return rows
