@@ -21,11 +21,16 @@ from couchgate.recorder.records import (
     FEED,
     HEAD_SEEN,
     METHODS,
-    RECORD,
+    PLACE,
     RECORD_BYTES,
     RING_AT,
+    SHORT,
+    SMALL,
+    STATUS,
     STILL,
     UPSTREAM,
+    WORD,
+    WRITTEN,
 )
 from couchgate.recorder.ring import Ring
 
@@ -33,18 +38,15 @@ _MOST_STATUS: Final = 999
 _MOST_COUNT: Final = 0xFFFF
 
 
-class Recorded(Protocol):
-    """A request, as each face has it. `record` is its id here, 0 before the decision."""
+class Lasting(Protocol):
+    """A request that is still under way, as each face has it. `record` is its id here, 0 before the decision."""
 
     head: RequestHead
     target: Target | None
     endpoint: str
-    code: str
     status: int
     sent: int
-    received: int
     started: float
-    upstream_seconds: float
     record: int
 
 
@@ -56,7 +58,8 @@ class Flight:
         self._map = ring.map
         self._slots: int = ring.slots
         self._next = count(1).__next__
-        self._pack = RECORD.pack_into
+        self._pack = WRITTEN.pack_into
+        self._pack_short = SHORT.pack_into
         self._words: dict[str, int] = {}
         self._written = 0
         self._mentions: dict[int, int] = {}  # by the id of a request that lasts, the number of its last record
@@ -68,57 +71,72 @@ class Flight:
     def accepted(self, *, keepalive: bool) -> int:
         """A client has connected; the connection's id."""
         self.accepted_count += 1
-        return self.write(ACCEPTED, small=1 if keepalive else 0)
+        return self._short(ACCEPTED + (1 << SMALL if keepalive else 0), 0)
 
     def closed(self, connection: int) -> None:
         """That connection is gone."""
-        self.write(CLOSED, connection)
+        self._short(CLOSED, connection)
 
-    # -- requests
+    # -- requests, by plain values: each face has requests of its own, and a look-up in one of any kind costs more
 
-    def head_seen(self, request: Recorded, connection: int) -> None:
-        """The head of a request is complete, and its target is known."""
-        self._of(request, HEAD_SEEN, connection, 0)
+    def head_seen(self, method: bytes, endpoint: str, connection: int) -> None:
+        """A request is read, and the decision about it must wait."""
+        self._short(HEAD_SEEN + (METHODS.get(method, 0) << SMALL) + (self._place(endpoint) << PLACE), connection)
 
-    def decided(self, request: Recorded, connection: int) -> None:
-        """A request goes to CouchDB; from now on `request.record` is its id."""
-        target = request.target
-        feed = FEED if target is not None and target.feed else 0
-        request.record = self._of(request, DECIDED, connection, feed)
+    def decided(self, method: bytes, endpoint: str, connection: int, *, feed: bool) -> int:
+        """A request goes to CouchDB; its id, for what follows."""
+        small = METHODS.get(method, 0) + (FEED if feed else 0)
+        return self._short(DECIDED + (small << SMALL) + (self._place(endpoint) << PLACE), connection)
 
-    def upstream(self, request: Recorded) -> None:
-        """There is a connection to CouchDB for it."""
-        self._of(request, UPSTREAM, request.record, 0)
+    def upstream(self, record: int) -> None:
+        """There is a connection to CouchDB for the request of this id."""
+        self._short(UPSTREAM, record)
 
-    def ended(self, request: Recorded) -> None:
-        """A request is over."""
+    def ended(
+        self,
+        record: int,
+        method: bytes,
+        endpoint: str,
+        code: str,
+        status: int,
+        sent: int,
+        received: int,
+        upstream_seconds: float,
+    ) -> None:
+        """A request is over. `record` is its id, 0 if it was never decided; `sent` and `received` are body bytes."""
         self.ended_count += 1
         number: int = self._next()
         self._written = number
-        status = request.status
-        words = self._words
-        try:
-            code, place = words[request.code], words[request.endpoint]
-        except KeyError:
-            code, place = self._word(request.code), self._word(request.endpoint)
+        if not 0 <= status <= _MOST_STATUS:
+            status = _MOST_STATUS
+        what = (
+            ENDED + (METHODS.get(method, 0) << SMALL) + (self._place(code) << WORD) + (self._place(endpoint) << PLACE)
+        )
         self._pack(
             self._map,
             RING_AT + number % self._slots * RECORD_BYTES,
             number,
             monotonic(),
-            request.record,
-            request.sent,
-            request.received,
-            request.upstream_seconds,
-            ENDED,
-            METHODS.get(request.head.method, 0),
-            code,
-            place,
-            status if 0 <= status <= _MOST_STATUS else _MOST_STATUS,
+            record,
+            sent,
+            received,
+            upstream_seconds,
+            what + (status << STATUS),
             number,
         )
 
-    def still(self, request: Recorded, now: float) -> None:
+    def _short(self, what: int, ref: int) -> int:
+        number: int = self._next()
+        self._written = number
+        at = RING_AT + number % self._slots * RECORD_BYTES
+        self._pack_short(self._map, at, number, monotonic(), ref, what, number)
+        return number
+
+    def _place(self, text: str) -> int:
+        index = self._words.get(text)
+        return self._word(text) if index is None else index
+
+    def still(self, request: Lasting, now: float) -> None:
         """A request is still under way at `now`, seconds since the epoch: write it again before it is overwritten.
 
         To be called for each such request about once a second.
@@ -130,38 +148,15 @@ class Flight:
         target = request.target
         feed = FEED if target is not None and target.feed else 0
         age = max(int((now - request.started) * 1000), 0)
-        status = min(request.status, _MOST_STATUS)
-        self._mentions[known] = self._of(request, STILL, known, feed, a=request.sent, b=age, status=status)
+        small = METHODS.get(request.head.method, 0) + feed
+        self._mentions[known] = self._long(
+            STILL, known, request.sent, age, 0.0, small, 0, self._place(request.endpoint), request.status
+        )
 
     def forget_all_but(self, known: set[int]) -> None:
         """Only the requests with these ids are still under way."""
         for gone in [each for each in self._mentions if each not in known]:
             del self._mentions[gone]
-
-    def _of(self, request: Recorded, kind: int, ref: int, flag: int, *, a: int = 0, b: int = 0, status: int = 0) -> int:
-        number: int = self._next()
-        self._written = number
-        try:
-            place = self._words[request.endpoint]
-        except KeyError:
-            place = self._word(request.endpoint)
-        self._pack(
-            self._map,
-            RING_AT + number % self._slots * RECORD_BYTES,
-            number,
-            monotonic(),
-            ref,
-            a,
-            b,
-            0.0,
-            kind,
-            METHODS.get(request.head.method, 0) + flag,
-            0,
-            place,
-            status,
-            number,
-        )
-        return number
 
     # -- all else
 
@@ -178,25 +173,17 @@ class Flight:
         counts: tuple[int, int] = (0, 0),
     ) -> int:
         """Write a record of any kind; `counts` stand in place of words. Its number."""
+        first = self._word(word) if word else min(counts[0], _MOST_COUNT)
+        return self._long(kind, ref, a, b, x, min(small, 255), first, min(counts[1], _MOST_COUNT), 0)
+
+    def _long(
+        self, kind: int, ref: int, a: int, b: int, x: float, small: int, word: int, place: int, status: int
+    ) -> int:
         number: int = self._next()
         self._written = number
-        first = self._word(word) if word else min(counts[0], _MOST_COUNT)
-        self._pack(
-            self._map,
-            RING_AT + number % self._slots * RECORD_BYTES,
-            number,
-            monotonic(),
-            ref,
-            a,
-            b,
-            x,
-            kind,
-            min(small, 255),
-            first,
-            min(counts[1], _MOST_COUNT),
-            0,
-            number,
-        )
+        what = kind + (small << SMALL) + (word << WORD) + (place << PLACE) + (min(status, _MOST_STATUS) << STATUS)
+        at = RING_AT + number % self._slots * RECORD_BYTES
+        self._pack(self._map, at, number, monotonic(), ref, a, b, x, what, number)
         return number
 
     def _word(self, text: str) -> int:

@@ -131,7 +131,7 @@ def _in_flight(recording: Recording) -> Iterator[Request]:
     found = recording.records
     over = {record.ref for record in found if record.kind == records.ENDED}
     reached = {record.ref for record in found if record.kind == records.UPSTREAM}
-    told = {record.ref for record in found if record.kind == records.HEAD_SEEN}
+    told = {record.number for record in found if record.kind == records.ACCEPTED and not record.small}
     last = found[-1].moment if found else 0.0
     known: dict[int, Request] = {}
     for each in found:

@@ -133,7 +133,7 @@ class Relay:
         before, connected = len(upstream.unsent), upstream.connected
         upstream.writable()
         if upstream.connected and not connected and self._face.recorder is not None:
-            self._face.recorder.upstream(self.request)
+            self._face.recorder.upstream(self.request.record)
         if len(upstream.unsent) != before:
             self._progress()
 

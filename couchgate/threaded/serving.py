@@ -100,7 +100,16 @@ class Serving:
         request, self.request = self.request, None
         if request is not None:
             if self._face.recorder is not None:
-                self._face.recorder.ended(request)
+                self._face.recorder.ended(
+                    request.record,
+                    request.head.method,
+                    request.endpoint,
+                    request.code,
+                    request.status,
+                    request.sent,
+                    request.received,
+                    request.upstream_seconds,
+                )
             self._face.finished(request)
 
     # -- the head
@@ -195,8 +204,6 @@ class Serving:
             return
         request.target = target = classify(head.method, head.target)
         request.endpoint = target.endpoint
-        if face.recorder is not None:
-            face.recorder.head_seen(request, self._record)
         first = target.segments[:1]
         page = face.pages.get(first) or face.pages.get(target.segments[:2])
         if page is not None:
@@ -239,10 +246,14 @@ class Serving:
             forward = self._decided(request, present, asked=asked, person=person)
             if isinstance(forward, Forward):
                 break
+            if self._face.recorder is not None:
+                self._face.recorder.head_seen(request.head.method, request.endpoint, self._record)
             asked, person = self._find_out(forward, present)
         request.principal = forward.principal.name
         if self._face.recorder is not None:
-            self._face.recorder.decided(request, self._record)
+            request.record = self._face.recorder.decided(
+                request.head.method, request.endpoint, self._record, feed=forward.target.feed
+            )
         relay = Relay(self._client, request, forward, self._body, present, self._face)
         relay.run()
         self._client.finish(present.limits.idle_seconds)

@@ -141,8 +141,7 @@ class GateChannel(Intake):
         if site.log is not None:
             site.log(request)
         site.count(request)
-        if site.recorder is not None:
-            site.recorder.ended(request)
+        self._record_end(request)
         body = self._body
         if not request.keep or (body is not None and not body.done):
             self._close_politely()
@@ -150,6 +149,20 @@ class GateChannel(Intake):
         self._body = None
         if not self._taking and not self.wire.blocked:
             self._go_on()
+
+    def _record_end(self, request: ClientRequest) -> None:
+        recorder = self.site.recorder
+        if recorder is not None:
+            recorder.ended(
+                request.record,
+                request.head.method,
+                request.endpoint,
+                request.code,
+                request.status,
+                request.sent,
+                request.received,
+                request.upstream_seconds,
+            )
 
     def _go_on(self) -> None:
         """Turn to what the client has sent ahead, now that its last answer is out."""
@@ -202,8 +215,7 @@ class GateChannel(Intake):
         if self.site.log is not None:
             self.site.log(request)
         self.site.count(request)
-        if self.site.recorder is not None:
-            self.site.recorder.ended(request)
+        self._record_end(request)
         if sink is not None:
             sink.client_gone()
         elif request.finding_out is not None:

@@ -105,12 +105,15 @@ class Door:
         except GateError:
             self.name(request, person)
             raise
+        recorder = channel.site.recorder
         if not isinstance(verdict, Forward):
+            if recorder is not None:
+                recorder.head_seen(request.head.method, request.endpoint, channel.record)
             self.once_more(
                 request, verdict, lambda asked, person: self.forward(request, way, asked=asked, person=person)
             )
             return
         request.principal = verdict.principal.name
-        if channel.site.recorder is not None:
-            channel.site.recorder.decided(request, channel.record)
+        if recorder is not None:
+            request.record = recorder.decided(request.head.method, request.endpoint, channel.record, feed=target.feed)
         Relay(request, verdict, channel.site, way.pool).start()

@@ -86,7 +86,7 @@ class Relay:
         self._connection = connection
         request, framing = self._request, self._framing
         if self._site.recorder is not None and not self._site.keepalive:
-            self._site.recorder.upstream(request)
+            self._site.recorder.upstream(request.record)
         lines = b""
         if framing is NO_BODY:
             if request.head.method not in WITHOUT_BODY:

@@ -32,8 +32,6 @@ def route(site: GateSite, request: ClientRequest) -> None:
         return
     request.target = target = classify(head.method, head.target)
     request.endpoint = target.endpoint
-    if site.recorder is not None and not site.keepalive:
-        site.recorder.head_seen(request, request.channel.record)
     resource: Any = site.root
     segments, depth = target.segments, 0
     while getattr(resource, "renders_lean", False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from couchgate.core.principal import Principal
-from couchgate.web.request import ClientRequest
 
 
 class Feed(Protocol):
@@ -30,14 +29,24 @@ class Recorder(Protocol):
     def closed(self, connection: int) -> None:
         """That client is gone."""
 
-    def head_seen(self, request: ClientRequest, connection: int) -> None:
-        """A head is complete and its target read, on that connection."""
+    def head_seen(self, method: bytes, endpoint: str, connection: int) -> None:
+        """A request on that connection must wait for its decision."""
 
-    def decided(self, request: ClientRequest, connection: int) -> None:
-        """A request goes to CouchDB."""
+    def decided(self, method: bytes, endpoint: str, connection: int, *, feed: bool) -> int:
+        """A request goes to CouchDB; what the others are told of it."""
 
-    def upstream(self, request: ClientRequest) -> None:
+    def upstream(self, record: int) -> None:
         """There is a connection to CouchDB for it."""
 
-    def ended(self, request: ClientRequest) -> None:
-        """A request is over."""
+    def ended(
+        self,
+        record: int,
+        method: bytes,
+        endpoint: str,
+        code: str,
+        status: int,
+        sent: int,
+        received: int,
+        upstream_seconds: float,
+    ) -> None:
+        """A request is over; `record` is 0 if it was never decided."""

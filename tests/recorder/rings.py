@@ -23,6 +23,17 @@ def request(method=b"GET", endpoint="document", *, feed=False, **more):
     )
 
 
+def let_through(flight, request, connection=0):
+    """The request goes to CouchDB."""
+    request.record = flight.decided(request.head.method, request.endpoint, connection, feed=request.target.feed)
+
+
+def finish(flight, request):
+    """The request is over."""
+    what = (request.endpoint, request.code, request.status, request.sent, request.received, request.upstream_seconds)
+    flight.ended(request.record, request.head.method, *what)
+
+
 class Written:
     """A ring in `folder`, and the flight that writes it."""
 

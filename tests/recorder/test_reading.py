@@ -17,7 +17,7 @@ from couchgate.recorder.reading import UnreadableRingError, read, read_head, wal
 from couchgate.recorder.report import report_of
 from couchgate.recorder.runs import Run
 from couchgate.recorder.telling import as_json, one_line, text
-from tests.recorder.rings import SLOTS, Written, request
+from tests.recorder.rings import SLOTS, Written, finish, let_through, request
 
 
 def whole():
@@ -29,11 +29,11 @@ def whole():
         for number in range(2 * SLOTS):
             connection = flight.accepted(keepalive=bool(number % 2))
             one = request(feed=number % 50 == 0)
-            flight.head_seen(one, connection)
-            flight.decided(one, connection)
+            flight.head_seen(one.head.method, one.endpoint, connection)
+            let_through(flight, one, connection)
             if number % 9:
-                flight.upstream(one)
-                flight.ended(one)
+                flight.upstream(one.record)
+                finish(flight, one)
             flight.closed(connection)
         flight.write(records.BEAT, 5, 1 << 26, 7, 1e9, small=3, counts=(1, 2))
         flight.write(records.LINKS, 3, 4, 5, 1.0)

@@ -13,7 +13,7 @@ from couchgate.recorder.flight import Flight
 from couchgate.recorder.locks import lock
 from couchgate.recorder.process import about_process, resident, shown_command
 from couchgate.recorder.runs import new_ring
-from tests.recorder.rings import SIZE, SLOTS, Written, request
+from tests.recorder.rings import SIZE, SLOTS, Written, finish, let_through, request
 from tests.web.live import CHECKOUT
 
 
@@ -30,10 +30,10 @@ def test_every_kind_of_record_is_read_as_it_was_written(written):
     flight = written.flight
     connection = flight.accepted(keepalive=False)
     one = request(b"PUT", "attachment", received=7, sent=1 << 40, status=201)
-    flight.head_seen(one, connection)
-    flight.decided(one, connection)
-    flight.upstream(one)
-    flight.ended(one)
+    flight.head_seen(one.head.method, one.endpoint, connection)
+    let_through(flight, one, connection)
+    flight.upstream(one.record)
+    finish(flight, one)
     flight.closed(connection)
     flight.write(records.KEYS, 2, 5, 1, word="issuers[0]")
     found = written.recording
@@ -68,7 +68,7 @@ def test_the_oldest_records_give_way(written):
 def test_what_lasts_is_written_again_before_it_is_overtaken(written):
     """A feed of long ago is still known, by its first id, until it ends."""
     flight, feed = written.flight, request(endpoint="_changes", feed=True)
-    flight.decided(feed, 0)
+    let_through(flight, feed, 0)
     for second in range(40):
         for _ in range(SLOTS // 3):
             flight.accepted(keepalive=True)
@@ -96,7 +96,7 @@ def test_words_that_find_no_room_are_none(written):
 
 def test_no_value_is_too_large_for_its_field(written):
     """A status, a count or a number of threads out of all bounds is cut, and raises nothing."""
-    written.flight.ended(request(status=123456))
+    finish(written.flight, request(status=123456))
     written.flight.write(records.BEAT, small=1000, counts=(70000, 70000))
     ended, beat = written.recording.records
     assert ended.status == 999
@@ -105,7 +105,7 @@ def test_no_value_is_too_large_for_its_field(written):
 
 def test_an_unknown_method_is_another_one(written):
     """What a client invents as a method is not kept."""
-    written.flight.ended(request(b"SECRET"))
+    finish(written.flight, request(b"SECRET"))
     assert written.recording.records[0].small == 0
     assert b"SECRET" not in written.data
 
@@ -118,8 +118,8 @@ def test_threads_write_at_once(folder):
     def write():
         for _ in range(2000):
             one = request()
-            written.flight.decided(one, 0)
-            written.flight.ended(one)
+            let_through(written.flight, one, 0)
+            finish(written.flight, one)
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:

@@ -13,7 +13,7 @@ from couchgate.recorder.letter import program_of
 from couchgate.recorder.report import report_of
 from couchgate.recorder.runs import KEPT_UNCLEAN, Run, look, look_back, new_ring, runs
 from couchgate.recorder.telling import duration, ending, moment
-from tests.recorder.rings import SIZE, Written, request
+from tests.recorder.rings import SIZE, Written, finish, let_through, request
 
 
 def left(folder, *, end=records.END_OPEN, started=0.0, **about):
@@ -22,11 +22,11 @@ def left(folder, *, end=records.END_OPEN, started=0.0, **about):
     ring = new_ring(folder, SIZE, {"wall": 1e9 + started, "version": "1", **about})
     flight = Flight(ring)
     flight.write(records.STARTED)
-    flight.decided(request(endpoint="_changes", feed=True), 0)
+    let_through(flight, request(endpoint="_changes", feed=True), 0)
     one = request()
-    flight.decided(one, 0)
-    flight.ended(one)
-    flight.ended(request(code="policy", status=403, upstream_seconds=-1.0))
+    let_through(flight, one, 0)
+    finish(flight, one)
+    finish(flight, request(code="policy", status=403, upstream_seconds=-1.0))
     flight.write(records.BEAT, 2, 50_000_000, 1, time.time(), counts=(1, 1))
     if end:
         ring.mark(end)

@@ -8,7 +8,7 @@ import mmap
 import sys
 from pathlib import Path
 
-from tests.recorder.rings import Written, request
+from tests.recorder.rings import Written, finish, let_through, request
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         step += 1
         truth[0] = step
         if step % 2:
-            flight.decided(one, 0)
+            let_through(flight, one, 0)
         else:
-            flight.ended(one)
+            finish(flight, one)
         truth[1] = step
