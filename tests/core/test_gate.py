@@ -250,14 +250,14 @@ def test_a_refused_host_holds_on_to_nobody(world):
 
 def test_a_rule_that_is_kept_grants_what_it_grants_and_no_more(world):
     """After a request that was allowed, another kind on that database is still a 403, and one on another asked anew."""
-    gate, token = world.gate(), world.token()
+    gate, token, facts = world.gate(), world.token(), world.facts()
     for _ in range(2):
-        assert isinstance(world.decide(gate, world.head(target=b"/lab/a", token=token)), Forward)
+        assert isinstance(world.decide(gate, world.head(target=b"/lab/a", token=token), facts), Forward)
         design = world.head(method=b"PUT", target=b"/lab/_design/a", token=token)
-        assert refused(Forbidden, world.decide, gate, design) == "policy"
+        assert refused(Forbidden, world.decide, gate, design, facts) == "policy"
         security = world.head(target=b"/lab/_security", token=token)
-        assert refused(Forbidden, world.decide, gate, security) == "policy"
-        assert isinstance(world.decide(gate, world.head(token=token)), Forward)
+        assert refused(Forbidden, world.decide, gate, security, facts) == "policy"
+        assert isinstance(world.decide(gate, world.head(token=token), facts), Forward)
 
 
 def test_a_token_that_was_cut_out_of_the_block_counts_like_one_that_was_not(world):

@@ -40,8 +40,8 @@ class Feed:
         assert 0 <= time.time() - self.expires < 5
 
     def goes_on(self):
-        """That the client's connection serves another request, or in mode close has ended well."""
-        if self.mode == "close":
+        """That the client's connection serves another request, or in the other modes has ended well."""
+        if self.mode != "keepalive":
             assert self.client.ending() == ("fin", b"")
             return
         self.client.send(self.gate.head("GET", "/_gate/health"))
