@@ -1,6 +1,5 @@
 // A database as apps have them, odd corners included, and a way to tell whether two databases are equal.
-
-import { createHash, randomBytes } from 'node:crypto';
+// A page in a browser loads this file too, so it needs nothing of Node.
 
 const ODD_IDS = [
   (n) => `note-${n}`,
@@ -16,9 +15,19 @@ const ODD_IDS = [
 ];
 const ODD_NAMES = ['a/b.txt', 'schöne Grüße.txt', '100%.bin', 'plus+sign', 'q?x=1#y', '日本/🦊.dat', 'plain.txt'];
 
+// As many bytes as are asked for, one character each, always the same for a seed.
 function bytes(length, seed) {
-  const chunk = createHash('sha256').update(String(seed)).digest();
-  return Buffer.alloc(length, chunk);
+  const characters = [];
+  let state = (seed * 2654435761 + 12345) >>> 0;
+  while (characters.length < length) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    characters.push(String.fromCharCode(state >>> 24));
+  }
+  return characters.join('');
+}
+
+function revision(seed) {
+  return [...bytes(16, seed)].map((one) => one.charCodeAt(0).toString(16).padStart(2, '0')).join('');
 }
 
 function attachments(n) {
@@ -26,7 +35,7 @@ function attachments(n) {
   for (let i = 0; i < 1 + (n % 3); i += 1) {
     const name = ODD_NAMES[(n + i) % ODD_NAMES.length];
     const data = bytes(n % 50 === 0 ? 60_000 : 10 + ((n * 37) % 3000), n * 10 + i);
-    result[name] = { content_type: i ? 'application/octet-stream' : 'text/plain', data: data.toString('base64') };
+    result[name] = { content_type: i ? 'application/octet-stream' : 'text/plain', data: btoa(data) };
   }
   return result;
 }
@@ -53,7 +62,7 @@ export async function fill(db, count) {
     if (n % 40 === 7) edits.push({ _id: row.id, _rev: row.rev, _deleted: true });
     if (n % 50 === 11) {
       for (const branch of ['left', 'right']) {
-        const rev = createHash('md5').update(`${n}${branch}`).digest('hex');
+        const rev = revision(2 * n + (branch === 'left' ? 0 : 1));
         const document = { _id: row.id, _rev: `2-${rev}`, n, branch };
         document._revisions = { start: 2, ids: [rev, row.rev.split('-')[1]] };
         if (branch === 'left') document._attachments = attachments(n);
@@ -63,10 +72,6 @@ export async function fill(db, count) {
   });
   for (const row of await db.bulkDocs(edits)) if (row.error) throw new Error(JSON.stringify(row));
   await db.bulkDocs(branches, { new_edits: false });
-}
-
-export function unique() {
-  return randomBytes(6).toString('hex');
 }
 
 function leaf(document) {
