@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,7 +56,16 @@ class Chromium:
         reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (their_end, own_end))
         with (directory / "chromium.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", EXEC, str(reads), str(writes), program, *FLAGS, f"--user-data-dir={directory}/profile"],
+                [
+                    sys.executable,
+                    "-c",
+                    EXEC,
+                    str(reads),
+                    str(writes),
+                    program,
+                    *FLAGS,
+                    f"--user-data-dir={directory}/profile",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,6 +156,7 @@ class Page:
         self.context = context
         self.session = session
         self.events = []
+        self.expected = []  # patterns of errors that a test brings about
 
     def command(self, method, **params):
         return self._browser.command(method, session=self.session, **params)
@@ -187,6 +198,11 @@ class Page:
             elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
                 lines.append(f"{params['entry']['text']} {params['entry'].get('url', '')}".strip())
         return lines
+
+    @property
+    def unexpected(self):
+        """The errors in the console that no test has brought about."""
+        return [line for line in self.console if not any(re.search(each, line) for each in self.expected)]
 
     def close(self):
         self._browser.forget(self)

@@ -49,8 +49,9 @@ function remote(name) {
   return new PouchDB(`${gate}/${encodeURIComponent(name)}`, { fetch: fetchWithToken });
 }
 
-function later(milliseconds) {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+// Whoever waits for this has a deadline.
+async function until(condition) {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 async function digest(data) {
@@ -90,13 +91,7 @@ globalThis.app = {
   remove: async (name, id) => local(name).remove(await local(name).get(id)),
 
   // Waits until the document is here at this revision.
-  async arrived(name, id, rev) {
-    for (;;) {
-      const document = await local(name).get(id).catch(() => null);
-      if (document?._rev === rev) return;
-      await later(20);
-    }
-  },
+  arrived: (name, id, rev) => until(async () => (await local(name).get(id).catch(() => null))?._rev === rev),
 
   async snapshot(name) {
     const { state, counts } = await snapshot(local(name));
@@ -116,6 +111,22 @@ globalThis.app = {
     const body = await response.text();
     return { status: response.status, headers: Object.fromEntries(response.headers), body };
   },
+
+  // The same from a frame without an origin of its own.
+  async askSandboxed(path) {
+    const frame = document.createElement('iframe');
+    frame.sandbox = 'allow-scripts';
+    frame.srcdoc = `<script>
+      fetch(${JSON.stringify(gate + path)}, { credentials: 'include', headers: { Authorization: 'Bearer ${token}' } })
+        .then((response) => response.text(), (error) => { parent.postMessage(error.message, '*'); });
+    </script>`;
+    const told = new Promise((resolve) => addEventListener('message', resolve, { once: true }));
+    document.body.append(frame);
+    throw new Error((await told).data);
+  },
+
+  refused: (count) => until(() => seen.refused >= count),
+  requested: (count) => until(() => seen.requests >= count),
 
   seen: () => ({ ...seen, trouble: trouble.map((each) => JSON.stringify(each)) }),
 };
