@@ -121,8 +121,8 @@ class Recording(Service):
         others = f" ({len(found) - 1} others, too)" if len(found) > 1 else ""
         try:
             sentence = one_line(report_of(look(found[0].path), boot()))
-        except UnreadableRingError as error:
-            sentence = f"its ring cannot be read, {error}"
+        except (OSError, UnreadableRingError) as error:  # another gate that starts may have removed it
+            sentence = f"its ring cannot be read, {getattr(error, 'strerror', None) or error}"
         self.log.warn(
             "The last run did not end in order{others}: {sentence}. "
             "couchgate postmortem --state-dir {state_dir} tells more.",
@@ -171,15 +171,15 @@ class Recording(Service):
 
     def _beat(self) -> None:
         """What is written once a second: how the process is, what is new with keys, and what is still under way."""
-        flight = self.flight
-        if flight is None:
+        flight, ring = self.flight, self._ring
+        if flight is None or ring is None:
             return
         watched, now = self._watched, time.time()
         sites = [site for _, site in watched.listening()]
         requests = [request for site in sites for request in site.under_way if request.record]
         feeds = sum(request.target is not None and request.target.feed for request in requests)
         pool = watched.pool
-        flight.write(
+        beat = flight.write(
             records.BEAT,
             flight.ended_count,
             resident(),
@@ -188,7 +188,9 @@ class Recording(Service):
             small=threading.active_count(),
             counts=(feeds, len(requests)),
         )
-        flight.write(records.LINKS, sum(site.connections for site in sites), pool.opened, pool.reused, float(pool.open))
+        connections = sum(site.connections for site in sites)
+        links = flight.write(records.LINKS, connections, pool.opened, pool.reused, float(pool.open))
+        ring.keep((beat, links))
         for request in requests:
             flight.still(request, now)
         flight.forget_all_but({request.record for request in requests})

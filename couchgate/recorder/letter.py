@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from couchgate.recorder.reading import Recording, plain
 from couchgate.recorder.report import Report
-from couchgate.recorder.telling import duration, ending, listeners_of, moment, reuse_lines, size
+from couchgate.recorder.telling import doubts, duration, ending, listeners_of, moment, reuse_lines, size
 
 _MOST_PROGRAM = 1 << 30
 _ASKS = [
@@ -81,6 +81,7 @@ def letter(report: Report, program: Program) -> str:
         "memory at the end": size(report.memory),
     }
     feeds = sum(each.feed for each in report.in_flight)
+    doubt = "".join(f" ({each})" for each in doubts(report))
     events = [f"{moment(each.wall)}  {_code(each.text)}" for each in report.events[-20:]]
     asks = _ASKS if report.ending == "killed" else ["Nothing is asked for: this run was not ended from outside."]
     return "\n".join(
@@ -97,7 +98,7 @@ def letter(report: Report, program: Program) -> str:
             *(f"| {name} | {value} |" for name, value in rows.items()),
             "",
             "## What it was doing",
-            f"Under way: {len(report.in_flight) - feeds} requests, {feeds} feeds.",
+            f"Under way: {len(report.in_flight) - feeds} requests, {feeds} feeds{doubt}.",
             *(f"{line[0].upper()}{line[1:]}." for line in reuse_lines(report)),
             "",
             "The last records (no token, no name of a person, database or document is recorded):",

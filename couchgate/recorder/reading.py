@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -18,6 +19,9 @@ from couchgate.recorder.records import (
     EXITED,
     HEAD,
     JSON_AT,
+    KEPT,
+    KEPT_AT,
+    KEPT_COPIES,
     LEAST_BYTES,
     MAGIC,
     MOST_BYTES,
@@ -36,6 +40,10 @@ _LONGEST = 1e11  # seconds; no clock is beyond
 
 class UnreadableRingError(Exception):
     """These bytes are no ring that can be read: one sentence for a person."""
+
+
+class UnfinishedRingError(UnreadableRingError):
+    """This ring is in the making; or its process was ended before it had recorded anything."""
 
 
 class Record(NamedTuple):
@@ -58,7 +66,9 @@ class Record(NamedTuple):
 class Recording:
     """All that a ring tells. `records` are whole ones, in order; `torn` were skipped because they are not.
 
-    `end` is one of the ENDs. `about` is what the process said of itself, and may lack anything; `words` are by index.
+    `missing` have a number that was given, and no trace: a thread was about to write them, or a disk lost them.
+    `earlier` are the last BEAT and LINKS, where the ring has overtaken them. `end` is one of the ENDs. `about` is what
+    the process said of itself, and may lack anything; `words` are by index.
     """
 
     about: Mapping[str, Any]
@@ -67,6 +77,9 @@ class Recording:
     torn: int
     end: int
     size: int
+    slots: int
+    missing: int = 0
+    earlier: Sequence[Record] = ()
 
     def word(self, index: int) -> str:
         """The word with this index; "?" where none is known."""
@@ -96,21 +109,27 @@ def plain(text: str) -> str:
 
 def read(data: bytes) -> Recording:
     """What the bytes of a ring's file tell. Raises UnreadableRingError."""
-    slots = _slots(data, len(data))
-    records, torn = _records(data, slots)
-    return replace(read_head(data, len(data)), records=records, torn=torn)
+    head = read_head(data, len(data))
+    records, torn = _records(data, head.slots)
+    newest = records[-1].number if records else 0
+    first = records[0].number if records else 0
+    missing = max(min(newest, head.slots) - len(records) - torn, 0)
+    earlier = [each for each in _kept(data) if each.number < first]
+    return replace(head, records=records, torn=torn, missing=missing, earlier=earlier)
 
 
 def read_head(data: bytes, size: int) -> Recording:
     """What the first RING_AT bytes of a ring's file of `size` bytes tell: all but the records. Raises as `read`."""
-    _slots(data, size)
+    slots = _slots(data, size)
     _, _, _, _, length, check, _ = HEAD.unpack_from(data)
-    text = data[JSON_AT : JSON_AT + length] if JSON_AT + length <= WORDS_AT else b""
+    text = data[JSON_AT : JSON_AT + length] if JSON_AT + length <= KEPT_AT else b""
     end = data[END_AT] if data[END_AT] in (END_ORDERLY, END_EXITED) else END_OPEN
-    return Recording(_about(text, check), _words(data), (), 0, end, size)
+    return Recording(_about(text, check), _words(data), (), 0, end, size, slots)
 
 
 def _slots(data: bytes, size: int) -> int:
+    if not any(data[: HEAD.size]):
+        raise UnfinishedRingError("it is not finished: its process makes it now, or was ended meanwhile")
     if not LEAST_BYTES <= size <= MOST_BYTES or len(data) < RING_AT:
         raise UnreadableRingError(f"it has {size} bytes, and a ring has {LEAST_BYTES} to {MOST_BYTES}")
     magic, record_bytes, _, slots, _, _, check = HEAD.unpack_from(data)
@@ -125,16 +144,32 @@ def _records(data: bytes, slots: int) -> tuple[list[Record], int]:
     found, torn = [], 0
     ring = memoryview(data)[RING_AT : RING_AT + slots * RECORD_BYTES]
     for slot, (*values, again) in enumerate(RECORD.iter_unpack(ring)):
-        number, moment, kind, x = values[0], values[1], values[6], values[5]
-        if number == again and number and number % slots == slot and STARTED <= kind <= EXITED:
-            if 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
-                found.append(Record(*values))
-                continue
-            torn += 1
+        number = values[0]
+        record = _whole(values, again)
+        if record is not None and number % slots == slot:
+            found.append(record)
         elif number or again:
             torn += 1
     found.sort()
-    return found, torn
+    overtaken = found[-1].number - slots if found else 0  # such a one was to give way to one that is missing
+    return found[bisect_right(found, (overtaken, math.inf)) :], torn
+
+
+def _whole(values: Sequence[Any], again: int) -> Record | None:
+    number, moment, kind, x = values[0], values[1], values[6], values[5]
+    if number == again and number and STARTED <= kind <= EXITED and 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
+        return Record(*values)
+    return None
+
+
+def _kept(data: bytes) -> Iterator[Record]:
+    """The newest whole copy of each record that is kept."""
+    for place, kind in enumerate(KEPT):
+        at = KEPT_AT + place * KEPT_COPIES * RECORD_BYTES
+        copies = RECORD.iter_unpack(data[at : at + KEPT_COPIES * RECORD_BYTES])
+        whole = [each for *values, again in copies if (each := _whole(values, again)) and each.kind == kind]
+        if whole:
+            yield max(whole)
 
 
 def _about(text: bytes, check: int) -> Mapping[str, Any]:
@@ -156,7 +191,10 @@ def _words(data: bytes) -> list[str]:
 
 def walls(recording: Recording) -> list[float]:
     """For each record the time of the wall clock, in seconds since the epoch, as far as it is known."""
+    beats = [each for each in (*recording.earlier, *recording.records) if each.kind == BEAT and each.x > 0]
     offset = recording.started - recording.number_of("monotonic")
+    if beats and recording.records[0].number > 1:
+        offset = beats[0].x - beats[0].moment  # nearer than the start: the clock was set, or the machine has slept
     times: list[float] = []
     for record in recording.records:
         if record.kind == BEAT and record.x > 0:

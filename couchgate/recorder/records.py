@@ -2,12 +2,17 @@
 
 ```
 0        the head: magic, sizes, CRC, then JSON that says which process this is
+16128    the last BEAT and the last LINKS, each in two copies that are written in turn: none is overtaken
 16384    the words: 512 entries of 32 bytes, a length and UTF-8; a record names a word by its index
 32768    the ring: records of 64 bytes, the one with the number N in the slot N modulo the slots
 ```
-A record carries its number at its front and once more at its end, and the end is written last. A process may be ended
-between any two instructions; what it has stored by then is in the page cache and stays. So a record whose two numbers
-are the same and fit its slot is whole, and any other is skipped. A checksum would cost as much again as the record.
+A record carries its number at its front and once more at its end, and the end is written last: `struct.pack_into`
+zeroes the whole record, then stores one member after the other. A process may be ended between any two instructions;
+what it has stored by then is in the page cache and stays. So a record whose two numbers are the same and fit its slot
+is whole, and any other is skipped. A checksum would cost as much again as the record. After a power cut the disk has
+some sectors of now and some of before: a record never straddles two, so each is still whole, and the gaps show.
+
+The head is written last of all: a file without one is a ring in the making, and tells nothing yet.
 
 Every record has the same members, and its kind says what they mean:
 
@@ -42,6 +47,7 @@ MAGIC: Final = b"CGRING1\n"
 HEAD: Final = struct.Struct("<8sHHIIII")  # magic, record's size, zero, slots, JSON's length, JSON's CRC, CRC before it
 JSON_AT: Final = 64
 END_AT: Final = 48  # one byte: one of the ENDs
+KEPT_AT: Final = 16128
 WORDS_AT: Final = 16384
 WORD_BYTES: Final = 32
 WORDS: Final = 512
@@ -79,6 +85,9 @@ FEED: Final = 0x80  # added to a method
 METHODS: Final[dict[bytes, int]] = {
     name: index for index, name in enumerate((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"COPY", b"OPTIONS"), 1)
 }
+
+KEPT: Final = (BEAT, LINKS)
+KEPT_COPIES: Final = 2
 
 END_OPEN: Final = 0  # it runs, or was ended from outside
 END_ORDERLY: Final = 1

@@ -12,6 +12,7 @@ from couchgate.recorder.runs import Run
 
 LAST_SECONDS = 10
 LAST_EVENTS = 40
+_MOST_GAPS = 64  # each thread that is ended between taking a number and writing leaves one; what a disk loses is more
 _METHODS = {index: name.decode() for name, index in records.METHODS.items()}
 
 
@@ -48,19 +49,22 @@ class Event(NamedTuple):
 
 
 class Reuse(NamedTuple):
-    """How connections were used since the start: by clients, and to CouchDB."""
+    """How connections were used since the start: by clients, and to CouchDB. Not `complete`: at least so."""
 
     accepted: int
     requests: int
     opened: int
     reused: int
+    complete: bool
 
 
 class Report(NamedTuple):
     """All of it. Times are in seconds since the epoch; `uptime` and `covered` (what the ring reaches back) in seconds.
 
     `ending` is "running", "orderly", "exited" or "killed". `busy` is what the last beat counted: clients connected,
-    requests under way, feeds. `memory` and `most_memory` are in bytes, 0 if not known.
+    requests under way, feeds. `memory` and `most_memory` are in bytes, 0 if not known. `overtaken`: so much was written
+    after the last beat that `in_flight` may lack what had begun before. `patchy`: the file lacks so many records that
+    nothing about what was under way is certain.
     """
 
     run: Run
@@ -79,6 +83,8 @@ class Report(NamedTuple):
     memory: int
     most_memory: int
     rebooted: bool
+    overtaken: bool
+    patchy: bool
 
     @property
     def recording(self) -> Recording:
@@ -90,11 +96,12 @@ def report_of(run: Run, boot: str) -> Report:
     """The facts of `run`, read whole; `boot` is what `process.boot` says now."""
     recording = run.recording
     found, times = recording.records, walls(recording)
+    known = [*recording.earlier, *found]
     last = found[-1].moment if found else recording.number_of("monotonic")
     kinds = {record.kind for record in found}
     kinds_with_type = (records.EXCEPTION, records.EXITED)
     exceptions = [recording.word(each.word) for each in found if each.kind in kinds_with_type and each.word]
-    beats = [record.a for record in found if record.kind == records.BEAT]
+    beats = [record.a for record in known if record.kind == records.BEAT]
     then = recording.text_of("boot")
     return Report(
         run=run,
@@ -108,11 +115,13 @@ def report_of(run: Run, boot: str) -> Report:
         in_flight=list(_in_flight(recording)),
         seconds=_seconds(found, last),
         events=_events(recording, times, last),
-        reuse=_reuse(found),
-        busy=_busy(found),
+        reuse=_reuse(known),
+        busy=_busy(known),
         memory=beats[-1] if beats else 0,
         most_memory=max(beats, default=0),
         rebooted=bool(then and boot and then != boot),
+        overtaken=_overtaken(recording),
+        patchy=recording.torn + recording.missing > _MOST_GAPS,
     )
 
 
@@ -174,24 +183,36 @@ def _events(recording: Recording, times: Sequence[float], last: float) -> list[E
     return events[::-1]
 
 
-def _reuse(found: Sequence[Record]) -> Reuse:
+def _overtaken(recording: Recording) -> bool:
+    """What lasts is written again at a beat when a quarter of the ring was written since its last record."""
+    found = recording.records
+    if not found or found[0].number == 1:
+        return False
+    beats = [each.number for each in found if each.kind == records.BEAT]
+    return not beats or found[-1].number - beats[-1] > recording.slots * 3 // 4
+
+
+def _reuse(known: Sequence[Record]) -> Reuse:
     """The totals of the last beat, and what came after it."""
     accepted = requests = opened = reused = 0
-    for each in found:
+    complete, before = True, 0
+    for each in known:
+        complete = complete and each.number == before + 1
+        before = each.number
         if each.kind == records.BEAT:
-            accepted, requests = each.b, each.ref
+            accepted, requests, complete = each.b, each.ref, True
         elif each.kind == records.LINKS:
             opened, reused = each.a, each.b
         elif each.kind == records.ACCEPTED:
             accepted += 1
         elif each.kind == records.ENDED:
             requests += 1
-    return Reuse(accepted, requests, opened, reused)
+    return Reuse(accepted, requests, opened, reused, complete)
 
 
-def _busy(found: Sequence[Record]) -> tuple[int, int, int] | None:
-    beat = next((each for each in reversed(found) if each.kind == records.BEAT), None)
-    links = next((each for each in reversed(found) if each.kind == records.LINKS), None)
+def _busy(known: Sequence[Record]) -> tuple[int, int, int] | None:
+    beat = next((each for each in reversed(known) if each.kind == records.BEAT), None)
+    links = next((each for each in reversed(known) if each.kind == records.LINKS), None)
     return None if beat is None or links is None else (links.ref, beat.place, beat.word)
 
 

@@ -6,7 +6,7 @@ import json
 import mmap
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -16,8 +16,13 @@ from couchgate.recorder.records import (
     END_AT,
     HEAD,
     JSON_AT,
+    KEPT,
+    KEPT_AT,
+    KEPT_COPIES,
     MAGIC,
+    RECORD,
     RECORD_BYTES,
+    RING_AT,
     WORD_BYTES,
     WORDS,
     WORDS_AT,
@@ -25,7 +30,7 @@ from couchgate.recorder.records import (
 )
 
 _PIECE = 1 << 20
-_MOST_JSON = WORDS_AT - JSON_AT
+_MOST_JSON = KEPT_AT - JSON_AT
 
 
 class Ring:
@@ -34,7 +39,8 @@ class Ring:
     `about` says which process this is. `map` is the file, `slots` how many records there is room for.
 
     The file is written in full before it is mapped: on a disk without room that fails here, in order. A mapped page for
-    which there is no room would end the process.
+    which there is no room would end the process. Its head is written last, by one call and in one page: a process that
+    is ended before it leaves no ring that could be taken for one.
     """
 
     def __init__(self, path: Path, size: int, about: Mapping[str, Any]) -> None:
@@ -42,6 +48,7 @@ class Ring:
         self._descriptor = -1
         self._words: dict[str, int] = {}
         self._adding = threading.Lock()
+        self._turn = 0
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         try:
             lock(descriptor, wait=True)
@@ -56,13 +63,14 @@ class Ring:
     def _fill(self, descriptor: int, size: int, about: Mapping[str, Any]) -> None:
         text = _json(about)
         sizes = HEAD.pack(MAGIC, RECORD_BYTES, 0, self.slots, len(text), crc32(text), 0)[:-4]
-        begin = (sizes + crc32(sizes).to_bytes(4, "little")).ljust(JSON_AT, b"\0") + text
         os.lseek(descriptor, 0, os.SEEK_SET)
-        left = memoryview(begin.ljust(_PIECE, b"\0"))[: min(size, _PIECE)]
+        left = memoryview((bytes(JSON_AT) + text).ljust(_PIECE, b"\0"))[: min(size, _PIECE)]
         while left:
             written = os.write(descriptor, left)
             size -= written
             left = left[written:] or memoryview(bytes(min(size, _PIECE)))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, sizes + crc32(sizes).to_bytes(4, "little"))
 
     def word(self, text: str) -> int:
         """The index of `text`, cut to what an entry holds; 0 if there is no room for another word."""
@@ -77,6 +85,16 @@ class Ring:
                 self.map[at : at + WORD_BYTES] = (bytes((len(data),)) + data).ljust(WORD_BYTES, b"\0")
                 self._words[text] = index
             return index
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Write the records with these numbers, one of each kind of KEPT, once more where they are not overtaken.
+
+        The copy that is older gives way, so one is whole whenever the process is ended.
+        """
+        self._turn = (self._turn + 1) % KEPT_COPIES
+        for place, number in zip(range(len(KEPT)), numbers, strict=True):
+            record = RECORD.unpack_from(self.map, RING_AT + number % self.slots * RECORD_BYTES)
+            RECORD.pack_into(self.map, KEPT_AT + (place * KEPT_COPIES + self._turn) * RECORD_BYTES, *record)
 
     def mark(self, end: int) -> None:
         """Say how it ends: one of the ENDs of `records`."""

@@ -1,23 +1,25 @@
 """The folder of rings: which run is which, which still lives, and which rings are kept.
 
 A ring is `run-ID.ring`, one for each process. What is found at a start: rings of runs that ended in order are removed,
-except the newest; others are renamed to `unclean-ID.ring`, and the newest of these are kept as evidence.
+except the newest; others are renamed to `unclean-ID.ring`, and the newest of these are kept as evidence. Which process
+lives is told by the lock on its ring: its id may be another's by now.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from couchgate.recorder.locks import lock
+from couchgate.recorder.locks import held
 from couchgate.recorder.process import about_process
-from couchgate.recorder.reading import Recording, UnreadableRingError, read, read_head
+from couchgate.recorder.reading import Recording, UnfinishedRingError, UnreadableRingError, read, read_head
 from couchgate.recorder.records import END_OPEN, END_ORDERLY, MOST_BYTES, RING_AT
 from couchgate.recorder.ring import Ring
 
@@ -25,6 +27,7 @@ KEPT_UNCLEAN = 5
 _NEW = "run-"
 _UNCLEAN = "unclean-"
 _MOST_FILES = 200
+_MAKING_SECONDS = 60  # a ring is made within much less
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ def runs(folder: Path) -> tuple[list[Run], dict[Path, str]]:
     for path in sorted(folder.glob("*.ring"), reverse=True)[:_MOST_FILES]:
         try:
             found.append(look(path, whole=False))
-        except FileNotFoundError:
-            continue  # just removed, by a gate that starts
+        except (FileNotFoundError, UnfinishedRingError):
+            continue  # just removed, or being made, by a gate that starts
         except OSError as error:
             problems[path] = f"{path} cannot be read: {error.strerror}."
         except UnreadableRingError as error:
@@ -83,10 +86,12 @@ def look(path: Path, *, whole: bool = True) -> Run:
     """One ring, with its records if it is to be read as a `whole`. Raises OSError, UnreadableRingError."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableRingError("it is no file")
         # Asked before it is read: what a process writes that ends meanwhile is there then.
-        alive = not lock(descriptor, wait=False)
-        recording = read(file.read(MOST_BYTES + 1)) if whole else read_head(file.read(RING_AT), size)
+        alive = held(descriptor)
+        recording = read(file.read(MOST_BYTES + 1)) if whole else read_head(file.read(RING_AT), status.st_size)
     return Run(path, recording, alive and recording.end == END_OPEN)
 
 
@@ -98,9 +103,10 @@ def look_back(folder: Path) -> list[Run]:
     found, problems = runs(folder)
     ended = [run for run in found if not run.alive]
     unclean = [run for run in ended if not run.orderly]
-    broken = [path for path in problems if path.name.startswith(_NEW)]  # in the making, or left so
+    broken = [path for path in problems if path.name.startswith((_NEW, _UNCLEAN))]  # of another release, or mutilated
     orderly = [run.path for run in ended if run.orderly]
-    for path in (*orderly[1:], *(run.path for run in unclean[KEPT_UNCLEAN:]), *broken[KEPT_UNCLEAN:]):
+    surplus = (*orderly[1:], *(run.path for run in unclean[KEPT_UNCLEAN:]), *broken[KEPT_UNCLEAN:])
+    for path in (*surplus, *_unfinished(folder)):
         path.unlink(missing_ok=True)
     seen = []
     for run in unclean[:KEPT_UNCLEAN]:
@@ -110,3 +116,14 @@ def look_back(folder: Path) -> list[Run]:
                 run.path.rename(path)
                 seen.append(Run(path, run.recording, alive=False))
     return seen
+
+
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """Rings that nobody will finish: their processes were ended while they made them."""
+    for path in folder.glob(f"{_NEW}*.ring"):
+        with suppress(OSError, UnreadableRingError):
+            try:
+                look(path, whole=False)
+            except UnfinishedRingError:
+                if time.time() - path.stat().st_mtime > _MAKING_SECONDS:
+                    yield path

@@ -63,7 +63,8 @@ def one_line(report: Report) -> str:
     """When it ended and what it was doing, for the log of the next start."""
     requests = sum(not each.feed for each in report.in_flight)
     feeds = len(report.in_flight) - requests
-    doing = f"{_count(requests, 'request')} and {_count(feeds, 'feed')} under way"
+    doubt = ", perhaps" if doubts(report) else ""
+    doing = f"{_count(requests, 'request')} and {_count(feeds, 'feed')} under way{doubt}"
     last = f"; last recorded: {report.events[-1].text}" if report.events else ""
     how = "by itself" if report.ending == "exited" else "from outside or at once"
     return f"it ended {how} at about {moment(report.last)} after {duration(report.uptime)}, with {doing}{last}"
@@ -84,7 +85,7 @@ def text(report: Report) -> str:
         f"settings     {about.text_of('settings') or 'not known'} (digest {about.text_of('digest') or '?'})",
         f"memory       {size(report.memory)} at the last beat, at most {size(report.most_memory)}{_peak(report)}",
         f"ring         {report.run.path}",
-        f"             {len(about.records)} records of the last {duration(report.covered)}, and {about.torn} torn",
+        f"             {_count(len(about.records), 'record')} of the last {duration(report.covered)}{_gaps(report)}",
         "",
         "Connections",
         *(f"  {line}" for line in reuse_lines(report)),
@@ -109,9 +110,10 @@ def text(report: Report) -> str:
 def reuse_lines(report: Report) -> list[str]:
     """How connections were used."""
     reuse = report.reuse
-    per = f"{reuse.requests / reuse.accepted:.1f}" if reuse.accepted else "no"
+    per = f"{reuse.requests / reuse.accepted:.1f} for each" if reuse.accepted else "there was none"
+    least = "" if reuse.complete else " (at least: the ring does not reach back to the last beat)"
     lines = [
-        f"{_count(reuse.requests, 'request')} on {_count(reuse.accepted, 'connection')} of clients: {per} for each",
+        f"{_count(reuse.requests, 'request')} on {_count(reuse.accepted, 'connection')} of clients: {per}{least}",
         f"{_count(reuse.opened, 'connection')} to CouchDB, used again {reuse.reused} times (to the last beat)",
     ]
     if report.busy is not None:
@@ -147,6 +149,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "covered": report.covered,
         "records": len(about.records),
         "torn": about.torn,
+        "missing": about.missing,
+        "patchy": report.patchy,
+        "overtaken": report.overtaken,
         "stopping": report.stopping,
         "exception": report.exception or None,
         "rebooted": report.rebooted,
@@ -163,8 +168,6 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def _in_flight(report: Report) -> list[str]:
-    if not report.in_flight:
-        return ["nothing"]
     reached = {True: ", connected to CouchDB", False: ", not yet connected to CouchDB", None: ""}
     lines = [
         f"request {each.id}: {each.method} {each.target}{', a feed' if each.feed else ''}, for {duration(each.age)}"
@@ -172,7 +175,25 @@ def _in_flight(report: Report) -> list[str]:
         for each in report.in_flight[:_MOST_IN_FLIGHT]
     ]
     more = len(report.in_flight) - len(lines)
-    return [*lines, f"and {more} more"] if more else lines
+    if more:
+        lines.append(f"and {more} more")
+    return [*(lines or ["nothing"]), *doubts(report)]
+
+
+def doubts(report: Report) -> list[str]:
+    """Why what was under way is not told for certain; nothing where it is."""
+    if report.patchy:
+        return [f"not for certain: the file lacks {report.recording.torn + report.recording.missing} of its records"]
+    if not report.overtaken:
+        return []
+    beat = "" if report.busy is None else f", which counted {_count(report.busy[1], 'request')}"
+    return [f"not all, perhaps: the ring was written anew since the last beat{beat} (recorder.bytes is its size)"]
+
+
+def _gaps(report: Report) -> str:
+    about = report.recording
+    gaps = [f"{count} {name}" for count, name in ((about.torn, "half written"), (about.missing, "missing")) if count]
+    return f"; {' and '.join(gaps)}" if gaps else ""
 
 
 def _peak(report: Report) -> str:

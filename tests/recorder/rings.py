@@ -5,7 +5,8 @@ from types import SimpleNamespace
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.reading import read
 from couchgate.recorder.records import RECORD_BYTES, RING_AT
-from couchgate.recorder.runs import new_ring
+from couchgate.recorder.report import report_of
+from couchgate.recorder.runs import Run, new_ring
 
 SLOTS = 512
 SIZE = RING_AT + SLOTS * RECORD_BYTES
@@ -49,3 +50,8 @@ class Written:
     @property
     def recording(self):
         return read(self.data)
+
+    @property
+    def report(self):
+        """What is told if the process is ended now."""
+        return report_of(Run(self.path, self.recording, alive=False), "")

@@ -12,7 +12,9 @@ from couchgate.recorder import process, records
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.locks import lock
 from couchgate.recorder.process import about_process, resident, shown_command
+from couchgate.recorder.reading import read
 from couchgate.recorder.runs import new_ring
+from couchgate.recorder.telling import one_line, text
 from tests.recorder.rings import SIZE, SLOTS, Written, finish, let_through, request
 from tests.web.live import CHECKOUT
 
@@ -79,6 +81,48 @@ def test_what_lasts_is_written_again_before_it_is_overtaken(written):
     assert still[-1].b == 39000
     flight.forget_all_but(set())
     assert not flight._mentions
+
+
+def test_the_last_beat_stays_when_the_ring_has_overtaken_it(written):
+    """Totals, memory and times are told even if the ring was written anew since, and what is not certain is said."""
+    flight, feed = written.flight, request(endpoint="_changes", feed=True)
+    let_through(flight, feed, 0)
+    for number in (7, 8, 9):
+        beat = flight.write(records.BEAT, number, number << 20, 3, 1e9 + number, counts=(1, 1))
+        written.ring.keep((beat, flight.write(records.LINKS, 2, number, 5, 1.0)))
+    report = written.report
+    assert (report.recording.earlier, report.overtaken, report.reuse) == ([], False, (3, 9, 9, 5, True))
+    for _ in range(2 * SLOTS):
+        finish(flight, request())
+    report = written.report
+    assert [(each.kind, each.number) for each in report.recording.earlier] == [
+        (records.BEAT, beat),
+        (records.LINKS, beat + 1),
+    ]
+    assert (report.memory, report.busy) == (9 << 20, (2, 1, 1))
+    assert report.last == pytest.approx(1e9 + 9, abs=5)
+    assert (report.reuse, report.in_flight, report.overtaken) == ((3, 9 + SLOTS, 9, 5, False), [], True)
+    told = text(report)
+    assert f"{9 + SLOTS} requests on 3 connections of clients" in told
+    assert "(at least: the ring does not reach back to the last beat)" in told
+    assert "not all, perhaps: the ring was written anew since the last beat, which counted 1 request" in told
+    assert "0 feeds under way, perhaps" in one_line(report)
+
+
+@pytest.mark.parametrize("cut", range(0, records.RECORD_BYTES, 8))
+def test_a_kept_beat_that_was_torn_leaves_the_one_before(written, cut):
+    """There are two copies, and the older gives way."""
+    numbers = []
+    for number in (7, 8):
+        numbers.append(written.flight.write(records.BEAT, number))
+        written.ring.keep((numbers[-1], written.flight.write(records.LINKS)))
+    for _ in range(SLOTS):
+        written.flight.accepted(keepalive=True)
+    data = bytearray(written.data)
+    copies = [records.KEPT_AT + turn * records.RECORD_BYTES for turn in range(records.KEPT_COPIES)]
+    (at,) = [at for at in copies if int.from_bytes(data[at : at + 8], "little") == numbers[1]]
+    data[at + cut : at + records.RECORD_BYTES] = bytes(records.RECORD_BYTES - cut)  # as it is half way
+    assert [each.number for each in read(bytes(data)).earlier if each.kind == records.BEAT] == numbers[:1]
 
 
 def test_words_that_find_no_room_are_none(written):

@@ -10,6 +10,8 @@ from couchgate.cli import main
 from couchgate.recorder import records
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.letter import program_of
+from couchgate.recorder.locks import held
+from couchgate.recorder.records import RING_AT
 from couchgate.recorder.report import report_of
 from couchgate.recorder.runs import KEPT_UNCLEAN, Run, look, look_back, new_ring, runs
 from couchgate.recorder.telling import duration, ending, moment
@@ -54,12 +56,42 @@ def test_only_the_last_ones_are_kept(folder):
     names = [left(folder, started=number).name.removeprefix("run-") for number in range(KEPT_UNCLEAN + 3)]
     orderly = [left(folder, end=records.END_ORDERLY, started=number) for number in range(3)]
     for number in range(KEPT_UNCLEAN + 2):
-        (folder / f"run-{number}.ring").write_bytes(b"")
+        (folder / f"run-{number}.ring").write_bytes(b"not one of this release")
     assert len(look_back(folder)) == KEPT_UNCLEAN
     kept = {path.name for path in folder.iterdir()}
     assert {name for name in kept if name.startswith("unclean")} == {f"unclean-{name}" for name in names[3:]}
     assert orderly[-1].name in kept
     assert len(kept) == KEPT_UNCLEAN + 1 + KEPT_UNCLEAN
+
+
+def test_a_ring_that_was_never_finished_is_no_run(folder, capsys, tmp_path):
+    """Its process was ended before it recorded anything: nobody is warned of the file, and a later start removes it."""
+    left(folder)
+    sizes = (0, 1000, RING_AT, SIZE)
+    for number, size in enumerate(sizes):
+        (folder / f"run-{number}.ring").write_bytes(bytes(size))
+    assert said(capsys, "--state-dir", tmp_path)[0::2] == (0, "")
+    assert len(look_back(folder)) == 1
+    assert len(list(folder.iterdir())) == 1 + len(sizes)  # another gate may be making them
+    for path in folder.glob("run-*"):
+        os.utime(path, (time.time() - 61,) * 2)
+    assert look_back(folder) == []
+    assert [path.name[:8] for path in folder.iterdir()] == ["unclean-"]
+
+
+def test_who_looks_is_in_nobodys_way_who_looks(folder):
+    """A post-mortem that reads a ring does not make it that of a living process for the gate that starts meanwhile."""
+    path = left(folder)
+    with path.open("rb") as file:
+        assert not held(file.fileno())
+        assert not look(path).alive
+        assert len(look_back(folder)) == 1
+
+
+def test_the_id_of_a_process_is_no_sign_of_its_life(folder):
+    """A process that has got the same id since does not make the run alive."""
+    (left(folder, pid=os.getpid()), left(folder, pid=1))
+    assert [run.alive for run in runs(folder)[0]] == [False, False]
 
 
 def test_the_ring_of_a_process_that_lives_is_left_alone(folder, written):
@@ -105,7 +137,7 @@ def test_each_end_has_its_sentence(folder, capsys, tmp_path, end, word, sentence
     assert told["ending"] == word
     assert told["says"].startswith(sentence)
     assert [each["target"] for each in told["in_flight"]] == ["_changes"]
-    assert told["connections"] == {"accepted": 1, "requests": 2, "opened": 0, "reused": 0}
+    assert told["connections"] == {"accepted": 1, "requests": 2, "opened": 0, "reused": 0, "complete": True}
 
 
 def test_the_security_team_is_handed_facts(folder, capsys, tmp_path):
