@@ -1,28 +1,22 @@
 """However a process ends, its ring can be read, and tells what it was doing: real processes, really ended."""
 
 import json
-import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
 
 import pytest
 
 from couchgate.recorder import records
 from couchgate.recorder.report import report_of
-from couchgate.recorder.runs import KEPT_UNCLEAN, folder_of, look, runs
+from couchgate.recorder.runs import folder_of, look
 from tests.recorder.rings import SLOTS
 from tests.web.live import CHECKOUT, HELLO, LiveGate
 from tests.web.sockets import Upstream, eventually
 
 CHILD_KILLS = 40
-GATE_KILLS = int(os.environ.get("COUCHGATE_GATE_KILLS", "12"))
-SECONDS = 120 + 10 * GATE_KILLS
 COUCHGATE = "import sys; from couchgate.cli import main; sys.exit(main(sys.argv[1:]))"
 # What a signal makes of the process, by Python that comes before the gate.
 ON_SIGNAL = """
@@ -94,117 +88,6 @@ def test_a_writer_that_is_killed_at_any_instant_leaves_a_ring_that_is_right(tmp_
         assert set(range(first, last + 1)) - set(numbers) <= ({begun - SLOTS} if last < begun else set())
         assert {each.kind for each in recording.records} <= {records.DECIDED, records.ENDED}
         assert [each.id for each in report.in_flight] == ([last] if last % 2 else [])
-
-
-class Load:
-    """Clients that ask for the same document again and again until the gate is gone, in all modes, and one feed."""
-
-    CLIENTS = 6
-
-    def __init__(self, gate):
-        self.answers = 0
-        self.sent = 0
-        self._gate = gate
-        self._lock = threading.Lock()
-        head = gate.head("GET", "/db/doc")
-        self.feed = gate.client("GET", "/db/_changes?feed=continuous")
-        ports = (gate.port, gate.close_port, gate.ports["threaded"])
-        self._threads = [
-            threading.Thread(target=self._ask, args=(head, ports[number % 3]), daemon=True)
-            for number in range(self.CLIENTS)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def _ask(self, head, port):
-        with suppress(OSError):
-            client = None
-            while True:
-                client = client or socket.create_connection(("127.0.0.1", port), timeout=5)
-                with self._lock:
-                    self.sent += 1
-                client.sendall(head)
-                data = b""
-                while not data.endswith(b'{"ok":true}'):
-                    piece = client.recv(65536)
-                    if not piece:
-                        return
-                    data += piece
-                with self._lock:
-                    self.answers += 1
-                if port != self._gate.port:
-                    client.close()
-                    client = None
-
-    def over(self):
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
-        self.feed.close()
-
-
-class Couch:
-    """A CouchDB that answers each request with the same document, and a feed with a beginning."""
-
-    def __init__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with suppress(OSError):
-            while True:
-                peer, _ = self._listener.accept()
-                threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
-
-    def _answer(self, peer):
-        with suppress(OSError):
-            data = b""
-            while piece := peer.recv(65536):
-                data += piece
-                while b"\r\n\r\n" in data:
-                    head, _, data = data.partition(b"\r\n\r\n")
-                    feed = b"/_changes" in head
-                    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n" if feed else HELLO)
-
-    def close(self):
-        self._listener.close()
-
-
-@pytest.mark.timeout(SECONDS)
-def test_a_gate_that_is_killed_under_load_leaves_a_ring_that_is_right(tmp_path):
-    """At random moments, start after start in the same folder: each start tells of the end before it.
-
-    COUCHGATE_GATE_KILLS=200 is the long form.
-    """
-    moments = random.Random(str(GATE_KILLS))
-    couch, seen = Couch(), set()
-    for number in range(GATE_KILLS):
-        gate = LiveGate(tmp_path, couch.url)
-        try:
-            load = Load(gate)
-            load.feed.peek()
-            eventually(lambda load=load: load.answers > Load.CLIENTS)
-            time.sleep(moments.uniform(0, 0.3))
-            answers = load.answers
-        finally:
-            gate.process.kill()
-            gate.process.wait()
-        load.over()
-        found, problems = runs(folder_of(tmp_path / "state"))
-        assert problems == {}
-        report = report_of(look(found[0].path), "")
-        assert report.run.id not in seen
-        seen.add(report.run.id)
-        assert report.ending == "killed"
-        assert report.recording.torn <= 1
-        assert [each.target for each in report.in_flight if each.feed] == ["_changes"]
-        assert sum(not each.feed for each in report.in_flight) <= Load.CLIENTS
-        assert answers - Load.CLIENTS <= report.reuse.requests <= load.sent + 1
-        assert ("The last run did not end in order: it ended from outside" in gate.log()) == (number > 0)
-        assert report.recording.number_of("pid") == gate.process.pid
-    couch.close()
-    assert len(list(folder_of(tmp_path / "state").iterdir())) == min(KEPT_UNCLEAN + 1, GATE_KILLS)
 
 
 @pytest.mark.parametrize(

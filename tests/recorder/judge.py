@@ -1,0 +1,74 @@
+"""Whether what a ring tells is what the load knows: at whatever instant the gate was ended, all of this is true."""
+
+from collections import Counter
+
+from couchgate.recorder import records
+from couchgate.recorder.reading import walls
+from tests.recorder.load import ASKED, MODES
+
+CLOCKS = 0.5  # seconds by which two readings of the wall clock may differ
+
+
+def judge(report, load, since, until):
+    """A report of an end between the times `since` and `until`, under `load`."""
+    found = report.recording.records
+    assert report.ending == "killed"
+    assert not report.patchy
+    assert report.recording.torn <= 1
+    assert all(since - CLOCKS < wall < until + CLOCKS for wall in (report.started, *walls(report.recording)))
+    assert report.memory > 1 << 20
+    _judge_order(found)
+    whole = found[0].number == 1
+    told = Counter(each.target for each in report.in_flight)
+    if whole or not report.overtaken:
+        assert [each.target for each in report.in_flight if each.feed] == ["_changes"] * len(MODES)
+    if whole:
+        assert not report.overtaken
+        _judge_counts(report, load)
+    assert told.keys() <= {*load.askers, "_changes"}
+    assert all(told[name] <= 1 for mode, *_, name in ASKED if mode != "threaded")
+    asked = sum(asker.asked for asker in load.askers.values())
+    assert report.reuse.requests <= asked
+    if report.reuse.complete:
+        assert report.reuse.requests >= sum(asker.answered - 1 for asker in load.askers.values())
+
+
+def _judge_order(found):
+    """Each thing refers to one that was there before it, and is not over; in two modes a connection has one request."""
+    first, open_, decided, served = found[0].number, {}, set(), set()
+    for each in found:
+        known = each.ref < first
+        if each.kind == records.ACCEPTED:
+            open_[each.number] = bool(each.small)
+        elif each.kind == records.CLOSED:
+            assert open_.pop(each.ref, None) is not None or known
+        elif each.kind == records.DECIDED:
+            assert each.ref in open_ or known
+            assert open_.get(each.ref, known) or each.ref not in served
+            served.add(each.ref)
+            decided.add(each.number)
+        elif each.kind == records.UPSTREAM:
+            assert each.ref in decided or known
+        elif each.kind == records.ENDED:
+            assert each.ref in decided or known
+            decided.discard(each.ref)
+
+
+def _judge_counts(report, load):
+    """The ring has the whole run: each step of each client that was reached is there, and none that was not."""
+    found = report.recording.records
+    name_of = {each.number: report.recording.word(each.place) for each in found if each.kind == records.DECIDED}
+    decided = Counter(name_of.values())
+    ended = Counter(name_of[each.ref] for each in found if each.kind == records.ENDED and each.ref)
+    under_way = Counter(each.target for each in report.in_flight)
+    for mode, method, path, name in ASKED:
+        asker, reached = load.askers[name], load.received(method, path)
+        steps = (asker.answered, reached, decided[name], asker.asked, asker.answered + 1)
+        assert list(steps) == sorted(steps), (name, steps)
+        if mode != "threaded":  # there a thread may yet see its answer off while another has the client's next request
+            assert asker.answered - 1 <= ended[name] <= decided[name] <= ended[name] + 1
+        assert under_way[name] == decided[name] - ended[name]
+    threads = sum(mode == "threaded" for mode, *_ in ASKED)  # a beat may count what a thread is about to write
+    accepted = sum(each.kind == records.ACCEPTED for each in found)
+    assert 0 <= report.reuse.accepted - accepted <= threads
+    assert 0 <= report.reuse.requests - sum(ended.values()) <= threads
