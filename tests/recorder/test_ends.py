@@ -1,6 +1,7 @@
 """However a process ends, its ring can be read, and tells what it was doing: real processes, really ended."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -11,12 +12,13 @@ import pytest
 
 from couchgate.recorder import records
 from couchgate.recorder.report import report_of
-from couchgate.recorder.runs import folder_of, look
+from couchgate.recorder.runs import Run, folder_of, look
 from tests.recorder.rings import SLOTS
 from tests.web.live import CHECKOUT, HELLO, LiveGate
 from tests.web.sockets import Upstream, eventually
 
-CHILD_KILLS = 40
+CHILD_KILLS = 8
+INSTANTS = 200
 COUCHGATE = "import sys; from couchgate.cli import main; sys.exit(main(sys.argv[1:]))"
 # What a signal makes of the process, by Python that comes before the gate.
 ON_SIGNAL = """
@@ -61,33 +63,65 @@ def told(directory, *arguments):
     return json.loads(done.stdout)
 
 
-def test_a_writer_that_is_killed_at_any_instant_leaves_a_ring_that_is_right(tmp_path):
-    """One record may be torn; the last whole one, and what was under way, are those of the step that was reached."""
-    moments = random.Random(20261121)
-    for number in range(CHILD_KILLS):
-        folder = tmp_path / str(number)
+class Writer:
+    """A child that records at full speed (see `writer`)."""
+
+    def __init__(self, folder):
+        self._folder = folder
         folder.mkdir()
         (folder / "truth").write_bytes(bytes(16))
-        child = subprocess.Popen([sys.executable, "-m", "tests.recorder.writer", folder], cwd=CHECKOUT)
-        try:
-            eventually(lambda folder=folder: folder.joinpath("truth").read_bytes()[8:] > bytes(8), 30)
-            time.sleep(moments.uniform(0, 0.02))
-        finally:
-            child.kill()
-            child.wait()
-        begun, completed = memoryview((folder / "truth").read_bytes()).cast("Q")
-        (path,) = (folder / "recorder").glob("*.ring")
+        self.process = subprocess.Popen([sys.executable, "-m", "tests.recorder.writer", folder], cwd=CHECKOUT)
+        eventually(lambda: (folder / "truth").read_bytes()[8:] > bytes(8), 30)
+
+    def judge(self):
+        """One record may be torn; the last whole one and what was under way are those of the step that was reached."""
+        begun, completed = memoryview((self._folder / "truth").read_bytes()).cast("Q")
+        (path,) = (self._folder / "recorder").glob("*.ring")
         run = look(path)
-        recording, report = run.recording, report_of(run, "")
+        recording, report = run.recording, report_of(Run(path, run.recording, alive=False), "")
         last = recording.records[-1].number
         assert report.ending == "killed"
-        assert recording.torn <= begun - completed <= 1
+        assert recording.torn + recording.missing <= begun - completed <= 1
         assert completed <= last <= begun
-        numbers = [each.number for each in recording.records]
         first = max(last - SLOTS + 1, 1)
-        assert set(range(first, last + 1)) - set(numbers) <= ({begun - SLOTS} if last < begun else set())
-        assert {each.kind for each in recording.records} <= {records.DECIDED, records.ENDED}
+        lost = set(range(first, last + 1)) - {each.number for each in recording.records}
+        assert lost <= ({begun - SLOTS} if last < begun else set())
+        for each in recording.records:
+            ended = (records.ENDED, each.number - 1, 11, 0, 0.002)
+            written = (records.DECIDED, 0, 0, 0, 0) if each.number % 2 else ended
+            assert (each.kind, each.ref, each.a, each.b, each.x) == written
         assert [each.id for each in report.in_flight] == ([last] if last % 2 else [])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def test_a_writer_that_is_killed_at_any_instant_leaves_a_ring_that_is_right(tmp_path):
+    """Whenever that is, among ten thousands of records a second."""
+    moments = random.Random(20261121)
+    for number in range(CHILD_KILLS):
+        writer = Writer(tmp_path / str(number))
+        try:
+            time.sleep(moments.uniform(0, 0.02))
+        finally:
+            writer.kill()
+        writer.judge()
+
+
+def test_at_any_instant_the_ring_is_right(tmp_path):
+    """Stopped between two instructions, the file is that of a process which is killed there."""
+    moments = random.Random(20261121)
+    writer = Writer(tmp_path / "writer")
+    try:
+        for _ in range(INSTANTS):
+            writer.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, writer.process.pid, os.WSTOPPED)
+            writer.judge()
+            writer.process.send_signal(signal.SIGCONT)
+            time.sleep(moments.uniform(0, 0.001))
+    finally:
+        writer.kill()
 
 
 @pytest.mark.parametrize(
