@@ -35,8 +35,9 @@ def couch():
 
 
 def newest(directory):
-    """The run that started last; every ring can be read."""
-    found, problems = runs(folder_of(directory / "state"))
+    """The run that started last, once there is one; every ring can be read."""
+    folder = folder_of(directory / "state")
+    found, problems = eventually(lambda: folder.exists() and runs(folder)[0]), runs(folder)[1]
     assert problems == {}
     return look(found[0].path)
 
@@ -108,7 +109,8 @@ def test_a_gate_that_is_killed_at_any_moment_leaves_a_ring_that_is_true(tmp_path
         since = time.time()
         gate = LiveGate(tmp_path, couch.url, more_log=more)
         try:
-            assert (TOLD in gate.log()) == (last not in {None, "orderly"}), gate.log()
+            eventually(lambda gate=gate: newest(tmp_path).recording.number_of("pid") == gate.process.pid)
+            eventually(lambda gate=gate, last=last: (TOLD in gate.log()) == (last not in {None, "orderly"}))
             load = way(gate, couch, moments, since)
         finally:
             gate.process.kill()
