@@ -41,6 +41,7 @@ valid JSON Web Token. PouchDB talks to it as if it were CouchDB.
   couchgate explain GET /notes-alice          would it be let in, and why not?
   couchgate doctor                            are CouchDB and the issuers as it needs?
   couchgate postmortem                        how did the last run of the gate end?
+  couchgate probe                             which mode lives on this host?
   twistd -n couchgate --config couchgate.toml run the gate
 """
 _DEMO = """\

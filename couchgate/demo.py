@@ -49,16 +49,7 @@ class DemoError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `couchgate demo` understands to `parser`."""
-    parser.add_argument(
-        "--upstream", metavar="URL", help="a CouchDB that runs already; without it a stand-in is started"
-    )
-    known = parser.add_mutually_exclusive_group()
-    known.add_argument(
-        "--basic", metavar="USER:FILE", help="with --upstream: the CouchDB account of the gate, its password in FILE"
-    )
-    known.add_argument(
-        "--proxy-secret-file", metavar="FILE", help="with --upstream: the secret of CouchDB's proxy authentication"
-    )
+    add_upstream_arguments(parser)
     parser.add_argument("--port", type=int, default=5985, help="where the gate listens on 127.0.0.1 (default: 5985)")
     parser.add_argument(
         "--origin",
@@ -70,12 +61,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", metavar="DIR", help="keep settings and key in DIR (default: a temporary directory)")
 
 
+def add_upstream_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add to `parser` what `upstream_auth` reads."""
+    parser.add_argument(
+        "--upstream", metavar="URL", help="a CouchDB that runs already; without it a stand-in is started"
+    )
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
+        "--basic", metavar="USER:FILE", help="with --upstream: the CouchDB account of the gate, its password in FILE"
+    )
+    known.add_argument(
+        "--proxy-secret-file", metavar="FILE", help="with --upstream: the secret of CouchDB's proxy authentication"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the demo until it is interrupted; the process's exit status."""
-    # A person who ends the demo by closing the terminal wants it ended as by Ctrl-C.
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+    interrupt_on_signals()
     try:
         with contextlib.ExitStack() as stack:
             _run(args, stack)
@@ -91,6 +93,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def interrupt_on_signals() -> None:
+    """A person who ends a command by closing the terminal wants it ended as by Ctrl-C."""
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+
+
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
@@ -101,7 +110,7 @@ def _say(text: str) -> None:
 
 
 def _run(args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
-    auth = _upstream_auth(args)
+    auth = upstream_auth(args)
     _port_is_free(args.port)
     if args.dir:
         directory = Path(args.dir).absolute()
@@ -114,7 +123,7 @@ def _run(args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
         if not cache_directory().exists():
             _say("Installing a stand-in database with npm, once; this may take a minute ...")
         standin = start_standin(directory)
-        stack.enter_context(_ending(standin))
+        stack.enter_context(ending(standin))
         children.append(standin)
         upstream = standin.url
     try:
@@ -127,7 +136,7 @@ def _run(args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
         directory / "gate.log",
         cwd=directory,
     )
-    stack.enter_context(_ending(gate))
+    stack.enter_context(ending(gate))
     children.append(gate)
     _wait_until_ready(args.port, gate)
     token = files.minter.token(NAME, expires_in=TOKEN_SECONDS)
@@ -137,7 +146,7 @@ def _run(args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
     _stay(children)
 
 
-def _upstream_auth(args: argparse.Namespace) -> UpstreamAuth | None:
+def upstream_auth(args: argparse.Namespace) -> UpstreamAuth | None:
     """How the gate tells a named CouchDB who it is; None for the stand-in. Raises `DemoError`."""
     if args.upstream is None:
         if args.basic or args.proxy_secret_file:
@@ -178,7 +187,8 @@ def _port_is_free(port: int) -> None:
 
 
 @contextlib.contextmanager
-def _ending(child: Child) -> Iterator[None]:
+def ending(child: Child) -> Iterator[None]:
+    """The child ends with the context."""
     try:
         yield
     finally:

@@ -35,20 +35,31 @@ class DemoFiles:
     minter: Minter
 
 
-def write(directory: Path, upstream: str, auth: UpstreamAuth | None, port: int, origins: Sequence[str]) -> DemoFiles:
+def write(
+    directory: Path,
+    upstream: str,
+    auth: UpstreamAuth | None,
+    port: int,
+    origins: Sequence[str],
+    *,
+    mode: str = "keepalive",
+    database: str = DATABASE,
+) -> DemoFiles:
     """Write `couchgate.toml` and its key into `directory`; a key that is there already is kept.
 
     `auth` is None for a stand-in: there every database may be made and removed, in a CouchDB that holds a person's
-    data only the demo's own. Raises OSError, and ValueError for a `key.pem` that is no P-256 key.
+    data only `database`, a pattern as in the settings. Raises OSError, and ValueError for a `key.pem` that is no P-256
+    key.
     """
     minter = _minter(directory)
     everything = ["read", "write", "design", "admin"]
     rules = [(["*"], everything)]
     if auth is not None:
-        rules = [([DATABASE], everything), (["*"], ["read", "write", "design"])]
+        rules = [([database], everything), (["*"], ["read", "write", "design"])]
     lines = [
         "[gate]",
         f'listen = ["tcp:{port}:interface=127.0.0.1"]',
+        f"mode = {_toml(mode)}",
         'state_dir = "state"',
         "",
         "[upstream]",

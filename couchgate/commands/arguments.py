@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,21 @@ examples:
   couchgate postmortem --config couchgate.toml
   couchgate postmortem --state-dir /var/lib/couchgate --markdown sensor.md
 """
+_PROBE = """\
+Find out which mode of the gate lives on this host, where an endpoint sensor may
+end it: start a server that relays nothing, the gate in each mode and, if FastAPI,
+uvicorn and httpx are installed, a relay made of them, one after the other. Let a
+browser sync with each by PouchDB, and tell what became of it.
+
+Exit status 0: a mode can be named. 3: none lived. 4: that cannot be told. 1: the
+probe could not run. 130: interrupted, with a table of what was seen.
+"""
+_PROBE_EXAMPLE = """\
+examples:
+  couchgate probe
+  couchgate probe --seconds 300 --browser "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe"
+  couchgate probe --browser none --only threaded --only close
+"""
 
 
 def register(commands: Any) -> None:
@@ -67,6 +83,7 @@ def register(commands: Any) -> None:
     _register_doctor(commands)
     _register_reload(commands)
     _register_postmortem(commands)
+    _register_probe(commands)
 
 
 def _register_explain(commands: Any) -> None:
@@ -151,6 +168,40 @@ def _register_postmortem(commands: Any) -> None:
     parser.set_defaults(run=_postmortem)
 
 
+def _register_probe(commands: Any) -> None:
+    from couchgate.demo import add_upstream_arguments  # noqa: PLC0415 - with it comes the stand-in
+    from couchgate.probe.candidates import CANDIDATES  # noqa: PLC0415
+
+    parser = commands.add_parser(
+        "probe",
+        help="find out which mode of the gate lives on this host",
+        description=_PROBE,
+        epilog=_PROBE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--seconds", metavar="N", type=_seconds, default=60.0, help="traffic for each server (default: 60)"
+    )
+    parser.add_argument(
+        "--requests", metavar="N", type=_requests, default=0, help="go on to the next after so many answers"
+    )
+    parser.add_argument(
+        "--browser",
+        metavar="PROGRAM",
+        help="a Chromium, Chrome or Edge to run without a window; none: print what to open (default: your browser)",
+    )
+    parser.add_argument("--only", metavar="NAME", action="append", choices=CANDIDATES, help=", ".join(CANDIDATES))
+    parser.add_argument(
+        "--markdown", metavar="FILE", type=Path, default=Path("couchgate-probe.md"), help="default: couchgate-probe.md"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, default=Path("couchgate-probe.json"), help="default: couchgate-probe.json"
+    )
+    parser.add_argument("--dir", metavar="DIR", type=Path, help="keep logs and flight recorders in DIR")
+    add_upstream_arguments(parser)
+    parser.set_defaults(run=_probe)
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", type=Path, default=Path("couchgate.toml"), help="default: couchgate.toml"
@@ -174,6 +225,25 @@ def _postmortem(args: argparse.Namespace) -> int:
     from couchgate.commands import postmortem  # noqa: PLC0415 - nobody else needs it
 
     return postmortem.run(args)
+
+
+def _probe(args: argparse.Namespace) -> int:
+    from couchgate.commands import probe  # noqa: PLC0415 - nobody else needs it
+
+    return probe.run(args)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text) else math.nan
+    if not 1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!a} is no number of seconds from 1 to 86400")
+    return seconds
+
+
+def _requests(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!a} is no number of requests from 1 on")
+    return int(text)
 
 
 def _time(text: str) -> float:

@@ -57,10 +57,10 @@ def cache_directory(package: Path = HERE) -> Path:
     return Path(base) / "couchgate" / f"{package.name}-{digest.hexdigest()[:16]}"
 
 
-def npm_install(target: Path, package: Path = HERE) -> Path:
+def npm_install(target: Path, package: Path = HERE, what: str = "the stand-in database") -> Path:
     """Install the npm package in the directory `package` into `target`, unless it is there; `target` again.
 
-    Needs the npm registry once. Raises `StandinError`.
+    `what` is its name for people. Needs the npm registry once. Raises `StandinError`.
     """
     if (target / "node_modules").is_dir():
         return target
@@ -77,17 +77,17 @@ def npm_install(target: Path, package: Path = HERE) -> Path:
             made.mkdir()
             for source in package.glob("*.js*"):
                 shutil.copyfile(source, made / source.name)
-            _npm_ci(npm, made)
+            _npm_ci(npm, made, what)
             with contextlib.suppress(OSError):  # somebody else was faster; then that one serves
                 made.rename(target)
     except OSError as error:
-        raise StandinError(f"The stand-in database cannot be installed in {target}: {error.strerror}.") from error
+        raise StandinError(f"npm cannot install {what} in {target}: {error.strerror}.") from error
     if not (target / "node_modules").is_dir():
-        raise StandinError(f"The stand-in database cannot be installed in {target}: remove that directory first.")
+        raise StandinError(f"npm cannot install {what} in {target}: remove that directory first.")
     return target
 
 
-def _npm_ci(npm: str, directory: Path) -> None:
+def _npm_ci(npm: str, directory: Path, what: str) -> None:
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
     try:
         done = subprocess.run(  # noqa: S603 (the person's own npm, with our lock file)
@@ -101,8 +101,8 @@ def _npm_ci(npm: str, directory: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise StandinError(f"npm did not install the stand-in database within {NPM_SECONDS} s.") from error
+        raise StandinError(f"npm did not install {what} within {NPM_SECONDS} s.") from error
     if done.returncode:
         said = [line.removeprefix("npm error").strip() for line in done.stderr.splitlines() if line.startswith("npm e")]
         why = next((line for line in said if line and not line.startswith("code ")), "it does not say why")
-        raise StandinError(f"npm could not install the stand-in database: {why[:300]} (is the npm registry reachable?)")
+        raise StandinError(f"npm could not install {what}: {why[:300]} (is the npm registry reachable?)")

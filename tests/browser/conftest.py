@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from couchgate.standin.install import cache_directory, npm_install
+from couchgate.probe import pouchdb
 from couchgate.standin.start import start
 from tests.browser.chromium import Chromium
 from tests.browser.origin import Origin
@@ -38,26 +38,30 @@ reactor.run()
 NEW = r"status of 404 \(Not Found\) \S+/_local/\S+$"
 
 
+def program():
+    """The path of a Chromium; without one the test is skipped."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip(MISSING)
+    return found
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Headless Chromium."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip(MISSING)
-    running = Chromium(program, tmp_path_factory.mktemp("chromium"))
+    running = Chromium(program(), tmp_path_factory.mktemp("chromium"))
     yield running
     running.close()
 
 
 @contextlib.contextmanager
 def _app():
-    package = npm_install(cache_directory(HERE / "node"), HERE / "node")
     serving = Origin(
         {
             "/": HERE / "page/index.html",
             "/app.js": HERE / "page/app.js",
             "/corpus.mjs": CLIENTS / "corpus.mjs",
-            "/pouchdb.min.js": package / "node_modules/pouchdb/dist/pouchdb.min.js",
+            "/pouchdb.min.js": pouchdb.script(),
         }
     )
     yield serving

@@ -1,0 +1,199 @@
+"""The run: one candidate after the other, each under the browser's traffic until it has served enough or has ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from couchgate.probe.advice import advise
+from couchgate.probe.candidates import Bench, Candidate, absent
+from couchgate.probe.desk import Desk, Heard, Task
+from couchgate.probe.ends import End, end_of, out_of_memory_kills
+from couchgate.probe.progress import Progress
+from couchgate.probe.results import (
+    FAILED,
+    INTERRUPTED,
+    LITTLE_TRAFFIC,
+    NO_TRAFFIC,
+    NOT_INSTALLED,
+    NOT_RUN,
+    STALLED,
+    SURVIVED,
+    Row,
+)
+from couchgate.probe.told import Outcome
+from couchgate.recorder.letter import program_of
+from couchgate.recorder.reading import Recording
+
+START_SECONDS = 40
+"""How long a candidate may take until the page has its first answer."""
+STALL_SECONDS = 15
+"""A live sync asks all the time: a server that answers nothing for so long has stopped serving."""
+LEAST_REQUESTS = 50
+"""With fewer answers it is not said that a candidate lives."""
+IDLE_SECONDS = 8
+STOP_SECONDS = 15
+"""Longer than a gate drains."""
+_LOOK_SECONDS = 0.1
+
+
+class Amount(NamedTuple):
+    """How much traffic each candidate gets: for `seconds`, and until `requests` are answered if that is not 0."""
+
+    seconds: float
+    requests: int
+
+    def __str__(self) -> str:
+        """For a person."""
+        seconds = f"{self.seconds:g} s of a browser's traffic"
+        return f"{seconds}, or {self.requests} requests." if self.requests else f"{seconds}."
+
+    def least(self) -> int:
+        """How many answers are needed to say that it lives."""
+        return min(LEAST_REQUESTS, self.requests or LEAST_REQUESTS)
+
+
+class Traffic(NamedTuple):
+    """What a candidate got: `began` and `ended` on the monotonic clock, `answered_at` when it last answered."""
+
+    heard: Heard
+    began: float | None
+    answered_at: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """From the first answer on."""
+        return 0.0 if self.began is None else self.ended - self.began
+
+
+class Probe:
+    """The rows so far, and what makes them. `keep` is called with the outcome whenever there is more of it."""
+
+    def __init__(
+        self, desk: Desk, bench: Bench, amount: Amount, progress: Progress, keep: Callable[[Outcome], None]
+    ) -> None:
+        self._desk = desk
+        self._bench = bench
+        self._amount = amount
+        self._progress = progress
+        self._keep = keep
+        self._program = program_of(Recording({"program": os.path.realpath(sys.executable)}, (), (), 0, 0, 0))
+        self.rows: list[Row] = []
+        self.finished = False
+
+    def outcome(self) -> Outcome:
+        """What is known so far."""
+        results = {row.name: row.result for row in self.rows}
+        return Outcome(tuple(self.rows), advise(results), self.finished, str(self._amount), self._program)
+
+    def run(self, names: Sequence[str], page_seconds: float) -> None:
+        """Probe these candidates; a page is waited for before each. Whatever is raised, there is a row for it."""
+        for number, name in enumerate(names, 1):
+            if reason := absent(name, self._bench.auth):
+                self._add(Row(name, NOT_INSTALLED if "needs" in reason else NOT_RUN, note=reason))
+            elif not self._desk.wait_for_page(page_seconds):
+                self._add(Row(name, NOT_RUN, note="the page in the browser has gone"))
+            else:
+                self._one(number, name, f"{name} ({number} of {len(names)})")
+        self.finished = True
+        self._keep(self.outcome())
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+        self._progress.say(f"{row.name}: {row.result}{f' ({row.note})' if row.note else ''}")
+        self._keep(self.outcome())
+
+    def _one(self, number: int, name: str, about: str) -> None:
+        starved, began = out_of_memory_kills(), time.time()
+        self._progress.show(about, "starting")
+        candidate = Candidate(name, self._bench)
+        try:
+            self._keep(self.outcome())
+            traffic = self._drive(candidate, Task(number, name, candidate.url, candidate.token), about)
+            stopped = self._let_go(candidate)
+        except BaseException:
+            candidate.stop(STOP_SECONDS)
+            row = Row(name, INTERRUPTED, pid=candidate.process.pid, began=began, ended=time.time())
+            heard = self._desk.heard()
+            self.rows.append(row._replace(requests=heard.answered, command=tuple(candidate.command)))
+            self._keep(self.outcome())
+            raise
+        report = candidate.report()
+        end = end_of(
+            candidate.process.returncode,
+            stopped=stopped,
+            by_itself=None if report is None else report.ending in {"orderly", "exited"},
+            said=candidate.written(),
+            starved=out_of_memory_kills() > starved,
+        )
+        result, note = self._judged(end, traffic)
+        self._add(
+            Row(
+                name,
+                result,
+                traffic.heard.answered,
+                traffic.heard.failed,
+                traffic.seconds,
+                end.status,
+                report.events[-1].text if report is not None and report.events else "",
+                note,
+                candidate.process.pid,
+                began,
+                time.time(),
+                tuple(candidate.command),
+            )
+        )
+
+    def _drive(self, candidate: Candidate, task: Task, about: str) -> Traffic:
+        """Until it has had its traffic, has ended, or gets none."""
+        self._desk.assign(task)
+        opened = answered_at = time.monotonic()
+        began, answered = None, 0
+        while True:
+            self._desk.wait(_LOOK_SECONDS)
+            now, heard = time.monotonic(), self._desk.heard()
+            if heard.answered > answered:
+                answered, answered_at = heard.answered, now
+                began = now if began is None else began
+            enough = (
+                now - opened > START_SECONDS
+                if began is None
+                else now - began >= self._amount.seconds or 0 < self._amount.requests <= answered
+            )
+            if candidate.ended() or enough or not self._desk.here():
+                return Traffic(heard, began, answered_at, now)
+            passed = 0.0 if began is None else now - began
+            self._progress.show(about, f"{answered} requests served, {passed:.0f} of {self._amount.seconds:.0f} s")
+
+    def _let_go(self, candidate: Candidate) -> bool:
+        """End the task, and the candidate if it lives; whether it did."""
+        alive = not candidate.ended()
+        self._desk.assign(None)
+        if alive:
+            self._desk.wait_until_idle(IDLE_SECONDS)
+            alive = not candidate.ended()
+        candidate.stop(STOP_SECONDS)
+        return alive
+
+    def _judged(self, end: End, traffic: Traffic) -> tuple[str, str]:
+        """The result and a note: that a process has not ended does not say that it lives."""
+        heard = traffic.heard
+        if end.result != SURVIVED:
+            return end.result, ""
+        if not heard.answered:
+            return (
+                (NO_TRAFFIC, "") if heard.failed == 0 else (FAILED, f"it runs and answers nothing; {_failures(heard)}")
+            )
+        if traffic.ended - traffic.answered_at > STALL_SECONDS:
+            return STALLED, f"no answer in its last {traffic.ended - traffic.answered_at:.0f} s"
+        if heard.answered < self._amount.least():
+            return LITTLE_TRAFFIC, heard.complaint
+        return SURVIVED, ""
+
+
+def _failures(heard: Heard) -> str:
+    return f"{heard.failed} requests failed"
