@@ -25,8 +25,7 @@ from couchgate.probe.results import (
     Row,
 )
 from couchgate.probe.told import Outcome
-from couchgate.recorder.letter import program_of
-from couchgate.recorder.reading import Recording
+from couchgate.recorder.letter import program_at
 
 START_SECONDS = 40
 """How long a candidate may take until the page has its first answer."""
@@ -81,7 +80,7 @@ class Probe:
         self._amount = amount
         self._progress = progress
         self._keep = keep
-        self._program = program_of(Recording({"program": os.path.realpath(sys.executable)}, (), (), 0, 0, 0))
+        self._program = program_at(os.path.realpath(sys.executable))
         self.rows: list[Row] = []
         self.finished = False
 

@@ -40,6 +40,11 @@ def program_of(recording: Recording) -> Program:
     path = named if isinstance(named, str) else ""
     if not path or "\0" in path:
         return Program("", "", "the ring does not name it", changed=False)
+    return program_at(path, (recording.number_of("program_bytes"), recording.number_of("program_modified")))
+
+
+def program_at(path: str, before: tuple[float, float] | None = None) -> Program:
+    """Looks at the program in this file; `before` is the size in bytes and the time that it should have."""
     try:
         found = Path(path).stat()
         if not Path(path).is_file() or found.st_size > _MOST_PROGRAM:
@@ -50,8 +55,8 @@ def program_of(recording: Recording) -> Program:
         return Program(
             plain(path), "", f"it cannot be read ({getattr(error, 'strerror', None) or error})", changed=False
         )
-    before = (recording.number_of("program_bytes"), recording.number_of("program_modified"))
-    return Program(plain(path), digest, "", changed=before != (found.st_size, found.st_mtime))
+    now = (found.st_size, found.st_mtime)
+    return Program(plain(path), digest, "", changed=before is not None and before != now)
 
 
 def command_of(recording: Recording) -> str:
