@@ -25,6 +25,7 @@ from couchgate.core.principal import principal_of
 from couchgate.core.token import TokenRules, verify
 from couchgate.core.verifier import HMAC_ALGORITHMS, PUBLIC_ALGORITHMS
 from couchgate.settings import IssuerSettings, Settings, SettingsError, load
+from couchgate.system import write_what_can_be_written
 from couchgate.testing import ABSENT, Minter
 
 _ALGORITHMS = (*sorted(HMAC_ALGORITHMS), *sorted(PUBLIC_ALGORITHMS))
@@ -84,6 +85,7 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (without the program's name; default: this process's) and return the exit status."""
+    write_what_can_be_written()
     parser = _parser()
     args = parser.parse_args(argv)
     if args.command is None:

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ from couchgate.demo_settings import DATABASE, NAME, ORIGINS, UpstreamAuth
 from couchgate.standin.child import Child
 from couchgate.standin.install import StandinError, cache_directory
 from couchgate.standin.start import start as start_standin
+from couchgate.system import TWISTD, WINDOWS
 
 READY_SECONDS = 20
 TOKEN_SECONDS = 12 * 3600
@@ -132,7 +132,7 @@ def _run(args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
         raise DemoError(f"{directory / 'key.pem'} is no private key that the demo can use; remove it.") from error
     gate = Child(
         "the gate",
-        [sys.executable, "-c", GATE_PROGRAM, "-n", "--pidfile=", "couchgate", "--config", str(files.settings)],
+        [sys.executable, "-c", GATE_PROGRAM, *TWISTD, "couchgate", "--config", str(files.settings)],
         directory / "gate.log",
         cwd=directory,
     )
@@ -175,7 +175,7 @@ def _port_is_free(port: int) -> None:
     if not 0 < port < 65536:
         raise DemoError("--port must be a number from 1 to 65535.")
     with socket.socket() as probe:
-        if os.name == "posix":  # as Twisted listens; elsewhere the option means another thing
+        if not WINDOWS:  # as Twisted listens; there the option means another thing
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from couchgate.system import BINARY
 from couchgate.testing import Minter
 
 ISSUER = "couchgate-demo"
@@ -107,7 +108,7 @@ def _minter(directory: Path) -> Minter:
         minter = Minter.load(path, "ES256", kid=None, issuer=ISSUER, audience=AUDIENCE)
     else:
         minter = Minter("ES256", kid=None, issuer=ISSUER, audience=AUDIENCE)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600), "wb") as file:
             file.write(minter.private_pem())
     (directory / "key.pub.pem").write_bytes(minter.public_pem())
     return minter

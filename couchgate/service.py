@@ -23,6 +23,7 @@ from couchgate.life.memory import settle_memory
 from couchgate.life.pages import pages_of
 from couchgate.life.recording import Recording
 from couchgate.life.reloads import NotReloadedError, Outcome, Reloads
+from couchgate.life.selecting import too_many
 from couchgate.life.setup import Setup, keys_of, setup_of, with_state_dir_of
 from couchgate.life.sites import Site, Sites
 from couchgate.life.statedir import make_state_dir
@@ -149,6 +150,8 @@ class GateService(MultiService):
     def _warn(self) -> None:
         for warning in self.settings.warnings:
             self.log.warn("{warning}", warning=warning)
+        if (sentence := too_many(self.settings, self._reactor)) is not None:
+            self.log.warn("{sentence}", sentence=sentence)
 
     def _look_at_couchdb(self) -> None:
         defer.ensureDeferred(self._first_look()).addErrback(

@@ -12,6 +12,7 @@ from twisted.python import usage
 
 from couchgate.checkers import IToken
 from couchgate.settings import Settings, SettingsError, load
+from couchgate.system import write_what_can_be_written
 
 
 class Options(usage.Options, strcred.AuthOptionMixin):
@@ -30,6 +31,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def __init__(self) -> None:
         super().__init__()
+        write_what_can_be_written()  # before twistd takes stdout for its log
         self._issuer_files: list[Path] = []
         self._checkers: list[str] = []
         self._folder = Path.cwd()  # twistd may change to another later

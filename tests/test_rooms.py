@@ -20,7 +20,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SECTION = re.search(
     r"^## The rooms$(.*?)(?=^## )", (CHECKOUT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
 )[1]
-POSIX_ONLY = ("fcntl", "pwd", "grp", "resource", "termios")
 MOST_LINES = 320
 
 
@@ -134,11 +133,6 @@ def test_a_file_holds_one_idea(path):
 
 # -- what really happens at import, in a process of its own
 
-BLOCK = f"""
-import sys
-for name in {POSIX_ONLY}:
-    sys.modules[name] = None  # an import of it raises ImportError, as on Windows
-"""
 MODULES = [".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__") for path in FILES] + [
     "twisted.plugins.couchgate_dropin"
 ]
@@ -174,8 +168,3 @@ print(len({MODULES}))
 def test_every_module_can_be_the_first_to_be_imported():
     """No module needs another one to be imported before it, none does harm, and none takes the reactor."""
     assert python(EACH) == [str(len(MODULES))]
-
-
-def test_every_module_is_imported_where_posix_is_missing():
-    """Without the modules that Windows lacks every module of the package can be imported."""
-    assert python(BLOCK + EACH) == [str(len(MODULES))]

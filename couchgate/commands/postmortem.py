@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
         _write(args.markdown, letter(report, program_of(report.recording)))
     if args.json:
         others = [{"run": each.id, "started": each.recording.started, "ring": str(each.path)} for each in found]
-        _say(json.dumps({**as_json(report), "runs": others}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**as_json(report), "runs": others}, indent=2) + "\n")
     else:
-        _say(text(report) + _others(report, found))
+        sys.stdout.write(text(report) + _others(report, found))
         if args.markdown is not None:
-            _say(f"\nFor the security team: {args.markdown}\n")
+            sys.stdout.write(f"\nFor the security team: {args.markdown}\n")
     return 0
 
 
@@ -73,11 +73,6 @@ def _others(report: Report, found: list[Run]) -> str:
         if each.path != report.run.path
     ]
     return "".join(["\nOther runs (--run ID)\n", *lines]) if lines else ""
-
-
-def _say(output: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(output.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _write(path: Path, content: str) -> None:

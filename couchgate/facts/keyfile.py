@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from couchgate.core.keys import KeySet, UnusableKeys
 from couchgate.interfaces import IKeySource
+from couchgate.system import BINARY, NONBLOCK
 
 MAX_BYTES = 1 << 20
 """No key file is longer; a longer one is refused unread."""
@@ -127,8 +128,8 @@ def read_regular(path: Path, most: int) -> bytes:
 
     Raises OSError, and UnusableKeys for what is no regular file (reading a FIFO would block the gate) or is too long.
     """
-    # O_NONBLOCK: opening a FIFO must not wait for its writer. Windows has no such flag, POSIX no O_BINARY.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    # O_NONBLOCK: opening a FIFO must not wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | NONBLOCK | BINARY)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise UnusableKeys("is not a regular file")

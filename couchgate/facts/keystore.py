@@ -29,6 +29,7 @@ from couchgate.core.strict import json_object
 from couchgate.facts.jwks import MAX_BYTES
 from couchgate.facts.keyfile import read_regular
 from couchgate.facts.keyurl import LoadedSet
+from couchgate.system import BINARY, NOFOLLOW, replace
 
 _HEADER = 200  # bytes that the first line may have
 _LATEST = 1e11  # unix seconds; NaN and infinity are no JSON here
@@ -136,13 +137,13 @@ def _write(path: Path, loaded: LoadedSet) -> None:
     # Several gates may share a folder, so each writes beside in a file of its own, and each of its threads, too.
     beside = path.with_suffix(f".{os.getpid()}{get_ident()}.new")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY | NOFOLLOW
         with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
             file.write(json.dumps({"loaded_at": loaded.loaded_at}).encode() + b"\n" + loaded.body)
             file.flush()
             os.fsync(file.fileno())
         # The folder is not synced: if the power fails now, the old set comes back, and its age says what it is worth.
-        beside.replace(path)
+        replace(beside, path)
     except OSError:
         with suppress(OSError):
             beside.unlink()

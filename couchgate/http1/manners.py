@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from http import HTTPStatus
 from random import getrandbits
 from typing import Final
@@ -19,7 +18,6 @@ DISCARD_BYTES: Final = 1 << 20  # of a request that was answered before its end:
 DISCARD_SECONDS: Final = 2.0
 HALF_CLOSED_SECONDS: Final = 30.0  # how long a client that has closed its side may wait for its answer, at least
 WITHOUT_BODY: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"COPY"))  # others say so if they have none
-RESET: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # of SO_LINGER: closing sends RST
 
 _RUN: Final = os.urandom(8).hex().encode()
 

@@ -51,8 +51,15 @@ class Listener:
 
         def bound(port: Any) -> None:
             self.port = port
-            if isinstance(self.site, ThreadedSite):
-                self.site.hold(port)
+            if not isinstance(self.site, ThreadedSite):
+                return
+            if not hasattr(port, "stopReading"):  # a port of Windows' IOCP, which gives nobody its socket
+                stopping = defer.maybeDeferred(port.stopListening)
+                stopping.addErrback(lambda reason: self.log.failure("A port could not be closed", failure=reason))
+                raise NotBoundError(
+                    f"cannot listen on {endpoint!r} in mode threaded with this reactor: leave out twistd's --reactor."
+                )
+            self.site.hold(port)
 
         def failed(reason: Failure) -> None:
             if not reason.check(CannotListenError, OSError, ValueError):

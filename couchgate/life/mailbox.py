@@ -17,6 +17,8 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from couchgate.system import BINARY, NOFOLLOW, NONBLOCK, rename_new
+
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _MOST_BYTES = 16384
 _MOST_SENTENCE = 4000
@@ -51,7 +53,8 @@ class Mailbox:
         try:
             data = _read(taken)
         finally:
-            taken.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows removes no file that another program reads; the next one replaces it
+                taken.unlink()
         nonce = data.decode("ascii", "replace")
         if not _NONCE.fullmatch(nonce):
             raise ValueError(f"{self.request} was no request that couchgate reload writes; it was removed")
@@ -81,10 +84,7 @@ class Mailbox:
         nonce = secrets.token_hex(16)
         new = _write(self.request, nonce.encode())
         try:
-            if os.name == "posix":
-                os.link(new, self.request)
-            else:
-                os.rename(new, self.request)  # noqa: PTH104  # fails there as a link does here
+            rename_new(new, self.request)
         finally:
             new.unlink(missing_ok=True)
         return nonce
@@ -117,8 +117,7 @@ class Mailbox:
 
 def _read(path: Path) -> bytes:
     """What is in the regular file `path`; nothing of it if that is too long. Raises OSError."""
-    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # Windows lacks two of them
-    descriptor = os.open(path, os.O_RDONLY | sum(flags))
+    descriptor = os.open(path, os.O_RDONLY | NOFOLLOW | NONBLOCK | BINARY)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b""
@@ -129,7 +128,7 @@ def _read(path: Path) -> bytes:
 def _write(path: Path, data: bytes) -> Path:
     """A new file beside `path` that holds `data`. Raises OSError."""
     new = path.with_suffix(f".{secrets.token_hex(8)}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -22,13 +22,14 @@ from couchgate.facts.keyring import KeyRing
 from couchgate.life.sites import Site
 from couchgate.recorder import records
 from couchgate.recorder.flight import Flight
-from couchgate.recorder.process import boot, resident
+from couchgate.recorder.process import boot
 from couchgate.recorder.reading import UnreadableRingError
 from couchgate.recorder.report import report_of
 from couchgate.recorder.ring import Ring
 from couchgate.recorder.runs import folder_of, look, look_back, new_ring
 from couchgate.recorder.telling import one_line
 from couchgate.settings import Settings
+from couchgate.system import resident
 from couchgate.upstream.pool import UpstreamPool
 
 BEAT_SECONDS = 1.0

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.web.resource import Resource
 
 from couchgate.life.pages import Page
+from couchgate.life.selecting import limits_of
 from couchgate.life.setup import Setup
 from couchgate.life.threads import ThreadedSite
 from couchgate.settings import ListenerSettings
@@ -46,7 +47,7 @@ class Sites:
         return GateSite(
             setup.gate,
             self._root,
-            setup.settings.limits,
+            limits_of(setup.settings, self._reactor),
             mode=listener.mode,
             first_byte_seconds=upstream.first_byte_seconds,
             upstream_idle_seconds=upstream.idle_seconds,
@@ -70,7 +71,7 @@ class Sites:
         settings = setup.settings
         site.obey(
             setup.gate,
-            settings.limits,
+            limits_of(settings, self._reactor),
             mode=listener.mode,
             first_byte_seconds=settings.upstream.first_byte_seconds,
             upstream_idle_seconds=settings.upstream.idle_seconds,

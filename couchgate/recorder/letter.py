@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from couchgate.recorder.reading import Recording, plain
 from couchgate.recorder.report import Report
 from couchgate.recorder.telling import doubts, duration, ending, listeners_of, moment, reuse_lines, size
+from couchgate.system import command_line
 
 _MOST_PROGRAM = 1 << 30
 _ASKS = [
@@ -62,7 +62,9 @@ def program_at(path: str, before: tuple[float, float] | None = None) -> Program:
 def command_of(recording: Recording) -> str:
     """The command line of the run, on one line."""
     command = recording.about.get("command")
-    return shlex.join(plain(str(each)) for each in command) if isinstance(command, list) else "not known"
+    if not isinstance(command, list):
+        return "not known"
+    return command_line([plain(str(each)) for each in command], recording.text_of("platform"))
 
 
 def letter(report: Report, program: Program) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from couchgate.recorder.locks import lock
 from couchgate.recorder.records import (
     END_AT,
     HEAD,
@@ -28,6 +27,7 @@ from couchgate.recorder.records import (
     WORDS_AT,
     slots_of,
 )
+from couchgate.system import BINARY, lock
 
 _PIECE = 1 << 20
 _MOST_JSON = KEPT_AT - JSON_AT
@@ -49,7 +49,7 @@ class Ring:
         self._words: dict[str, int] = {}
         self._adding = threading.Lock()
         self._turn = 0
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
         try:
             lock(descriptor, wait=True)
             self._fill(descriptor, size, about)

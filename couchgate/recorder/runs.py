@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from couchgate.recorder.locks import held
 from couchgate.recorder.process import about_process
 from couchgate.recorder.reading import Recording, UnfinishedRingError, UnreadableRingError, read, read_head
 from couchgate.recorder.records import END_OPEN, END_ORDERLY, MOST_BYTES, RING_AT
 from couchgate.recorder.ring import Ring
+from couchgate.system import BINARY, NONBLOCK, held, replace
 
 KEPT_UNCLEAN = 5
 _NEW = "run-"
@@ -84,7 +84,7 @@ def runs(folder: Path) -> tuple[list[Run], dict[Path, str]]:
 
 def look(path: Path, *, whole: bool = True) -> Run:
     """One ring, with its records if it is to be read as a `whole`. Raises OSError, UnreadableRingError."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, os.O_RDONLY | BINARY | NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -107,14 +107,19 @@ def look_back(folder: Path) -> list[Run]:
     orderly = [run.path for run in ended if run.orderly]
     surplus = (*orderly[1:], *(run.path for run in unclean[KEPT_UNCLEAN:]), *broken[KEPT_UNCLEAN:])
     for path in (*surplus, *_unfinished(folder)):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows removes no file that somebody reads; the next start does
+            path.unlink()
     seen = []
     for run in unclean[:KEPT_UNCLEAN]:
         if run.path.name.startswith(_NEW):
             path = run.path.with_name(f"{_UNCLEAN}{run.id}.ring")
-            with suppress(FileNotFoundError):  # another gate that starts was sooner
-                run.path.rename(path)
-                seen.append(Run(path, run.recording, alive=False))
+            try:
+                replace(run.path, path)
+            except FileNotFoundError:
+                continue  # another gate that starts was sooner
+            except OSError:
+                path = run.path  # the next start tells of it again
+            seen.append(Run(path, run.recording, alive=False))
     return seen
 
 

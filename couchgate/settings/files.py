@@ -12,8 +12,10 @@ from pathlib import Path
 
 from couchgate.settings.model import SettingsError
 from couchgate.settings.reader import Table
+from couchgate.system import WINDOWS
 
 MOST_BYTES = 1 << 20
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
 def read_bounded(path: Path) -> tuple[bytes, int]:
@@ -26,7 +28,8 @@ def refusal(error: OSError) -> str:
     """Why a file could not be read, as the end of a sentence."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "which does not exist"
-    if isinstance(error, IsADirectoryError):
+    folder = isinstance(error, PermissionError) and error.filename is not None and Path(error.filename).is_dir()
+    if isinstance(error, IsADirectoryError) or folder:  # Windows calls it a lack of permission
         return "which is a folder, not a file"
     if isinstance(error, PermissionError):
         return "which the gate's user may not read"
@@ -41,7 +44,7 @@ def read_file(table: Table, key: str, path: Path, *, secret: bool) -> bytes:
         raise table.error(key, f"names {path}, {refusal(error)}; it must name a file that can be read") from error
     if len(data) > MOST_BYTES:
         raise table.error(key, f"names {path}, which is larger than {MOST_BYTES} bytes; that is no key or secret")
-    if os.name == "posix":
+    if not WINDOWS:  # where the mode tells nothing of who may read it
         _warn_of_mode(table, key, path, mode, secret=secret)
     return data
 
@@ -50,6 +53,10 @@ def read_secret(table: Table, key: str) -> bytes:
     """The secret in the file that `key` names: not empty, and less one trailing newline."""
     path = table.document.resolve(table.text(key))
     secret = read_file(table, key, path, secret=True)
+    if secret.startswith(_MARKS):
+        table.warn(
+            key, f"names {path}, which begins with a byte order mark, as PowerShell writes it; it counts as secret, too"
+        )
     secret = secret.removesuffix(b"\r\n") if secret.endswith(b"\r\n") else secret.removesuffix(b"\n")
     if not secret:
         raise table.error(key, f"names {path}, which is empty; it must hold the secret on one line")

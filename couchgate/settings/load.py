@@ -165,7 +165,13 @@ def _parse(document: Document) -> dict[str, Any]:
     except ValueError as error:
         place = _TOML_PLACE.fullmatch(str(error))
         where, what = (place[2], place[1]) if place else ("a number", "it has too many digits")
-        raise SettingsError(f"{path}: {where} is not valid TOML: {what}") from error
+        raise SettingsError(f"{path}: {where} is not valid TOML: {what}{_backslash(what)}") from error
+
+
+def _backslash(what: str) -> str:
+    """The way out for a path of Windows in double quotes: TOML takes its backslashes for escapes."""
+    escape = what.startswith(("Unescaped", "Invalid hex value"))
+    return r"; write a text with backslashes in single quotes, such as 'C:\gate\state'" if escape else ""
 
 
 def _cors(table: Table) -> CorsSettings:

@@ -194,6 +194,8 @@ class Table:
             raise self.document.error(name, f"must be a text in quotes, not {shown(value)}")
         if any(letter < " " or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in value):
             it = "" if secret else f", not {shown(value)}"
+            if any(letter in "\b\t\n\f\r" for letter in value):
+                it += "; write a text with backslashes in single quotes"  # "C:\temp" is valid TOML, with a tab
             raise self.document.error(name, f"must be a text without control characters{it}")
         if not value and not empty:
             raise self.document.error(name, "must not be empty")

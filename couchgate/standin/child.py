@@ -8,9 +8,10 @@ its own: Ctrl-C in a terminal reaches the parent alone, which then ends its chil
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from couchgate.system import children_apart
 
 TAIL_BYTES = 4096
 
@@ -24,9 +25,6 @@ class Child:
         """Start `command` in `cwd`; raises OSError when it cannot be started."""
         self.name = name
         self.log = log
-        flags = 0
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NEW_PROCESS_GROUP
         with log.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603 (commands of this package)
                 command,
@@ -36,7 +34,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                creationflags=flags,
+                creationflags=children_apart(),
             )
 
     def ended(self) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from couchgate.system import caches
 
 OLDEST_NODE = 18
 NPM_SECONDS = 600
@@ -47,14 +47,10 @@ def node() -> str:
 
 def cache_directory(package: Path = HERE) -> Path:
     """Where `package` is installed for this user: its name and lock file decide, so a new lock is a new place."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     digest = hashlib.sha256()
     for source in sorted(package.glob("*.js*")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    return Path(base) / "couchgate" / f"{package.name}-{digest.hexdigest()[:16]}"
+    return caches() / "couchgate" / f"{package.name}-{digest.hexdigest()[:16]}"
 
 
 def npm_install(target: Path, package: Path = HERE, what: str = "the stand-in database") -> Path:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from couchgate.http1.manners import DISCARD_BYTES, DISCARD_SECONDS, RESET
+from couchgate.http1.manners import DISCARD_BYTES, DISCARD_SECONDS
+from couchgate.system import RESET
 from couchgate.threaded.waiting import TICK, wait
 
 RECEIVE = 65536  # bytes taken at once

@@ -35,7 +35,18 @@ if hasattr(select, "poll"):
 else:  # Windows
 
     def wait(reading: Sockets, writing: Sockets, seconds: float) -> tuple[set[socket.socket], set[socket.socket]]:
-        """Those that can be read and written now, after `seconds` at most. A broken one can be both."""
-        each = {*reading, *writing}
-        readable, writable, broken = select.select(reading, writing, each, max(0.0, seconds))
-        return {*readable, *broken}, {*writable, *broken}
+        """Those that can be read and written now, after `seconds` at most. One that could not connect can be written.
+
+        Windows tells of that as of an exception. So it does of urgent data, with which a client could keep a thread
+        awake: nobody asks for exceptions of a socket that is connected.
+        """
+        connecting = [sock for sock in writing if not _connected(sock)]
+        readable, writable, broken = select.select(reading, writing, connecting, max(0.0, seconds))
+        return set(readable), {*writable, *broken}
+
+    def _connected(sock: socket.socket) -> bool:
+        try:
+            sock.getpeername()
+        except OSError:
+            return False
+        return True

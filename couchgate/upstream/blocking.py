@@ -13,8 +13,8 @@ from contextlib import suppress
 
 from couchgate.core.errors import BadGateway, Unavailable
 from couchgate.core.message import ResponseHead
-from couchgate.http1.manners import RESET
 from couchgate.http1.responses import ResponseReader
+from couchgate.system import RESET
 
 RECEIVE = 65536  # bytes taken at once
 REMEMBERED = 30.0  # seconds until a name is looked up again

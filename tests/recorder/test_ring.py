@@ -8,13 +8,14 @@ import threading
 
 import pytest
 
+from couchgate import system
 from couchgate.recorder import process, records
 from couchgate.recorder.flight import Flight
-from couchgate.recorder.locks import lock
-from couchgate.recorder.process import about_process, resident, shown_command
+from couchgate.recorder.process import about_process, shown_command
 from couchgate.recorder.reading import read
 from couchgate.recorder.runs import new_ring
 from couchgate.recorder.telling import one_line, text
+from couchgate.system import lock, resident
 from tests.recorder.rings import SIZE, SLOTS, Written, finish, let_through, request
 from tests.web.live import CHECKOUT
 
@@ -234,7 +235,7 @@ def test_the_process_tells_its_memory_and_its_program():
 
 def test_memory_is_told_where_there_is_no_proc(monkeypatch, tmp_path):
     """Elsewhere the most so far stands in its place, and 0 where nothing is known."""
-    monkeypatch.setattr(process, "_STATM", tmp_path / "none")
+    monkeypatch.setattr(system, "_STATM", tmp_path / "none")
     assert 1 << 20 < resident() < 1 << 36
     monkeypatch.setitem(sys.modules, "resource", None)
     assert resident() == 0
