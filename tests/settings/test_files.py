@@ -163,3 +163,23 @@ def test_a_path_that_the_system_refuses_is_one_sentence(setting, words, refusal,
     sentence = refusal(setting.format("x" * 300) + minimal)
     assert sentence.startswith(words)
     assert "which cannot be read (File name too long)" in sentence
+
+
+@pytest.mark.parametrize("path", [r"C:\Users\gate", r"D:\data", r"C:\xyz", r"C:\temp\new"])
+def test_a_path_with_backslashes_is_shown_the_way_out(path, refusal, minimal):
+    """In double quotes TOML takes them for escapes; in single quotes the path is what it looks like."""
+    assert "a text with backslashes in single quotes" in refusal(f'[gate]\nstate_dir = "{path}"\n{minimal}')
+
+
+def test_in_single_quotes_backslashes_are_what_they_look_like(settle, minimal):
+    """A literal string of TOML has no escapes."""
+    assert settle(f"[gate]\nstate_dir = 'C:\\temp'\n{minimal}").gate.state_dir.name.endswith(r"C:\temp")
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"])
+def test_a_secret_with_a_byte_order_mark_is_a_warning(mark, settle, folder, minimal):
+    """PowerShell writes one that nobody sees, and the mark is part of the secret."""
+    (folder / "proxy.secret").write_bytes(mark + b"x" * 32)
+    settings = settle(minimal)
+    assert settings.upstream.secret == mark + b"x" * 32
+    assert any("begins with a byte order mark" in warning for warning in settings.warnings)
