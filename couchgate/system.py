@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 WINDOWS: Final = os.name == "nt"
+NAME: Final[str] = sys.platform  # as Python calls it: linux, win32, darwin, …
 
 # Flags of os.open, 0 where the system has none. Without O_BINARY Windows changes line ends.
 BINARY: Final[int] = getattr(os, "O_BINARY", 0)
@@ -122,7 +123,7 @@ def _peak() -> int:
     except ImportError:
         return 0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    return most if NAME == "darwin" else most * 1024
 
 
 @cache
@@ -164,6 +165,12 @@ def command_line(arguments: Sequence[str], platform: str) -> str:
 def children_apart() -> int:
     """The `creationflags` of a child that does not hear Ctrl-C, beside `start_new_session`, which does it elsewhere."""
     return subprocess.CREATE_NEW_PROCESS_GROUP if WINDOWS else 0  # type: ignore[attr-defined,unused-ignore]
+
+
+def has_screen() -> bool:
+    """Whether a browser that is opened here can be seen."""
+    screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    return NAME in {"win32", "darwin"} or any(os.environ.get(name) for name in screens)
 
 
 def caches() -> Path:

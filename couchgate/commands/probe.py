@@ -20,6 +20,7 @@ from couchgate.probe.run import Amount, Probe
 from couchgate.probe.told import Outcome, as_json, markdown, text
 from couchgate.standin.install import StandinError
 from couchgate.standin.start import start as start_standin
+from couchgate.system import replace
 
 NO_MODE = 3
 CANNOT_TELL = 4
@@ -78,7 +79,7 @@ def _run(args: argparse.Namespace, names: list[str], stack: contextlib.ExitStack
         desk.finish(f"The probe is over. {outcome.advice.why}" if outcome.finished else "")
         desk.wait(1)
         progress.say("" if outcome.finished else "\nInterrupted; this is what was seen so far.")
-        _say(f"{text(outcome)}\nWritten to {args.markdown} and {args.json}.\n")
+        sys.stdout.write(f"{text(outcome)}\nWritten to {args.markdown} and {args.json}.\n")
     return {USE: 0, ALLOW_LIST: NO_MODE}.get(outcome.advice.verdict, CANNOT_TELL)
 
 
@@ -111,10 +112,4 @@ def _keep(args: argparse.Namespace, outcome: Outcome) -> None:
     for path, content in ((args.markdown, markdown(outcome)), (args.json, as_json(outcome))):
         near = path.with_name(f"{path.name}.new")
         near.write_text(content, "utf-8", errors="backslashreplace")
-        near.replace(path)
-
-
-def _say(output: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(output.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()
+        replace(near, path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from couchgate.system import children_apart, has_screen
 
 STOP_SECONDS = 5
 _FLAGS = ("--headless=new", "--no-first-run", "--no-default-browser-check", "--disable-gpu")
@@ -16,8 +17,7 @@ _FLAGS = ("--headless=new", "--no-first-run", "--no-default-browser-check", "--d
 
 def open_usual(url: str) -> bool:
     """Let this person's usual browser open `url`; False where there is none to be seen."""
-    displays = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
-    if sys.platform not in {"win32", "darwin"} and not any(os.environ.get(name) for name in displays):
+    if not has_screen():
         return False  # what webbrowser finds then runs in the terminal
     try:
         return webbrowser.open(url)
@@ -34,7 +34,12 @@ def headless(program: str, url: str, directory: Path) -> Iterator[None]:
         flags.append("--no-sandbox")  # Chromium's sandbox does not work for root
     with (directory / "browser.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program that the person named
-            [program, *flags, url], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [program, *flags, url],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            creationflags=children_apart(),
         )
     try:
         yield

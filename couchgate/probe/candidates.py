@@ -19,6 +19,7 @@ from couchgate.recorder.reading import UnreadableRingError
 from couchgate.recorder.report import Report, report_of
 from couchgate.recorder.runs import folder_of, look, runs
 from couchgate.standin.child import Child
+from couchgate.system import TWISTD
 
 CANDIDATES = (CONTROL, *reversed(MODES), RELAY)
 DATABASES = "couchgate-probe-*"
@@ -60,7 +61,7 @@ class Candidate(Child):
         )
         token = files.minter.token(NAME, expires_in=TOKEN_SECONDS)
         if name in MODES:
-            gate = [sys.executable, "-c", GATE_PROGRAM, "-n", "--pidfile=", "couchgate"]
+            gate = [sys.executable, "-c", GATE_PROGRAM, *TWISTD, "couchgate"]
             return [*gate, "--config", str(files.settings)], token
         program = [sys.executable, "-m", "couchgate.probe.control", str(port), bench.origin]
         if name == RELAY:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
@@ -14,6 +12,7 @@ from couchgate.probe.advice import ALLOW_LIST, USE, Advice
 from couchgate.probe.results import LOST, Row
 from couchgate.recorder.letter import Program
 from couchgate.recorder.telling import moment
+from couchgate.system import NAME, command_line
 
 _HEADINGS = ("mode", "requests served", "seconds", "result", "exit status", "last recorded event")
 _UNFINISHED = "The probe has not come to its end: it still runs, was stopped, or was ended itself."
@@ -80,10 +79,7 @@ def markdown(outcome: Outcome) -> str:
         "## What was started",
         _line(("mode", "process id", "from", "to", "command line")),
         _line(["---"] * 5),
-        *(
-            _line((row.name, str(row.pid), moment(row.began), moment(row.ended), f"`{shlex.join(row.command)}`"))
-            for row in started
-        ),
+        *(_line(_started(row)) for row in started),
         "",
         f"Program: `{_cell(outcome.program.path)}`, SHA-256 "
         + (f"`{outcome.program.sha256}`." if outcome.program.sha256 else f"not known: {outcome.program.problem}."),
@@ -114,9 +110,14 @@ def as_json(outcome: Outcome) -> str:
         "couchgate": version("couchgate"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "system": sys.platform,
+        "system": NAME,
     }
     return json.dumps(told, indent=2) + "\n"
+
+
+def _started(row: Row) -> tuple[str, ...]:
+    command = command_line(row.command, platform.platform())
+    return row.name, str(row.pid), moment(row.began), moment(row.ended), f"`{command}`"
 
 
 def _line(cells: Sequence[str]) -> str:

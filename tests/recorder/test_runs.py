@@ -10,11 +10,11 @@ from couchgate.cli import main
 from couchgate.recorder import records
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.letter import program_of
-from couchgate.recorder.locks import held
 from couchgate.recorder.records import RING_AT
 from couchgate.recorder.report import report_of
 from couchgate.recorder.runs import KEPT_UNCLEAN, Run, look, look_back, new_ring, runs
 from couchgate.recorder.telling import duration, ending, moment
+from couchgate.system import held
 from tests.recorder.rings import SIZE, Written, finish, let_through, request
 
 

@@ -40,7 +40,7 @@ def run(*argv):
 sys.stdout.write(json.dumps([run(*argv) for argv in json.loads(sys.argv[1])]))
 """
 IMPORTS = f"import {', '.join(MODULES)}; print({len(MODULES)})"
-COMMANDS = ("demo", "check", "token", "explain", "doctor", "reload", "postmortem")
+COMMANDS = ("demo", "check", "token", "explain", "doctor", "reload", "postmortem", "probe")
 
 
 @pytest.fixture(scope="module")
