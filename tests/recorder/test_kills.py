@@ -62,7 +62,9 @@ def while_reloading(gate, couch, moments, _since):
     pem = keys.read_bytes()
     until = time.monotonic() + moments.uniform(0.05, 0.5)
     while time.monotonic() < until:
-        keys.write_bytes(pem + b"\n" * moments.randrange(9))
+        new = keys.with_suffix(".new")
+        new.write_bytes(pem + b"\n" * moments.randrange(9))
+        new.replace(keys)
         gate.process.send_signal(signal.SIGHUP)
         time.sleep(moments.uniform(0, 0.02))
     killed(gate)
