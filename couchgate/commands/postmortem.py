@@ -33,7 +33,10 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown is not None:
         _write(args.markdown, letter(report, program_of(report.recording)))
     if args.json:
-        others = [{"run": each.id, "started": each.recording.started, "ring": str(each.path)} for each in found]
+        others = [
+            {"run": each.id, "started": each.recording.started, "state": each.state, "ring": str(each.path)}
+            for each in found
+        ]
         sys.stdout.write(json.dumps({**as_json(report), "runs": others}, indent=2) + "\n")
     else:
         sys.stdout.write(text(report) + _others(report, found))
@@ -68,7 +71,7 @@ def _choose(found: list[Run], wanted: str | None, folder: Path) -> Run:
 
 def _others(report: Report, found: list[Run]) -> str:
     lines = [
-        f"  {each.id}, started {moment(each.recording.started)}{', still running' if each.alive else ''}\n"
+        f"  {each.id}, started {moment(each.recording.started)}, {each.state}\n"
         for each in found
         if each.path != report.run.path
     ]

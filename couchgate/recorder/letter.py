@@ -77,6 +77,7 @@ def letter(report: Report, program: Program) -> str:
     rows = {
         "program": f"`{_code(program.path) or 'not known'}`",
         "SHA-256": digest,
+        "started by": f"`{_code(about.text_of('executable')) or 'not known'}`",
         "command line": f"`{_code(command_of(about))}`",
         "started in": f"`{_code(about.text_of('folder')) or 'not known'}`",
         "process id": f"{about.number_of('pid'):.0f}",

@@ -12,7 +12,18 @@ from couchgate.recorder.runs import Run
 
 LAST_SECONDS = 10
 LAST_EVENTS = 40
+LAST_RARE = 10
 _MOST_GAPS = 64  # each thread that is ended between taking a number and writing leaves one; what a disk loses is more
+_RARE = frozenset(
+    (
+        records.STARTED,
+        records.KEYS,
+        records.RELOADING,
+        records.RELOADED,
+        records.EXCEPTION,
+        records.STOPPING,
+    )
+)
 _METHODS = {index: name.decode() for name, index in records.METHODS.items()}
 
 
@@ -159,26 +170,30 @@ def _in_flight(recording: Recording) -> Iterator[Request]:
 
 
 def _seconds(found: Sequence[Record], last: float) -> list[Second]:
-    counts = [[0, 0, 0, 0] for _ in range(LAST_SECONDS)]
+    """Those that the ring reaches back to as a whole; of a run that it has from the start the first one, too."""
+    covered = last - found[0].moment if found else 0.0
+    told = min(max(math.ceil(covered) if found and found[0].number == 1 else math.floor(covered), 1), LAST_SECONDS)
+    counts = [[0, 0, 0, 0] for _ in range(told)]
     for each in reversed(found):
         before = math.floor(last - each.moment)
-        if not 0 <= before < LAST_SECONDS:
+        if not 0 <= before < told:
             continue
         count = counts[before]
         count[0] += each.kind == records.ACCEPTED
         count[1] += each.kind == records.DECIDED
         count[2] += each.kind == records.ENDED
         count[3] += each.kind == records.ENDED and each.x < 0 and each.status >= 400
-    return [Second(before, *counts[before]) for before in reversed(range(LAST_SECONDS))]
+    return [Second(before, *counts[before]) for before in reversed(range(told))]
 
 
 def _events(recording: Recording, times: Sequence[float], last: float) -> list[Event]:
+    """The last of all, and before these the last of the rare ones, which a second of requests would drown."""
     events: list[Event] = []
     for record, wall in zip(reversed(recording.records), reversed(times), strict=True):
-        if record.kind in (records.BEAT, records.LINKS):
+        if record.kind in (records.BEAT, records.LINKS) or (len(events) >= LAST_EVENTS and record.kind not in _RARE):
             continue
         events.append(Event(wall, max(last - record.moment, 0.0), event_text(recording, record)))
-        if len(events) == LAST_EVENTS:
+        if len(events) == LAST_EVENTS + LAST_RARE:
             break
     return events[::-1]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from couchgate.recorder.process import about_process
 from couchgate.recorder.reading import Recording, UnfinishedRingError, UnreadableRingError, read, read_head
-from couchgate.recorder.records import END_OPEN, END_ORDERLY, MOST_BYTES, RING_AT
+from couchgate.recorder.records import END_EXITED, END_OPEN, END_ORDERLY, MOST_BYTES, RING_AT
 from couchgate.recorder.ring import Ring
 from couchgate.system import BINARY, NONBLOCK, held, replace
 
@@ -42,6 +42,14 @@ class Run:
     def orderly(self) -> bool:
         """Whether the gate was stopped in order."""
         return self.recording.end == END_ORDERLY
+
+    @property
+    def state(self) -> str:
+        """How it is or ended, in a few words."""
+        if self.alive:
+            return "still running"
+        how = {END_ORDERLY: "stopped in order", END_EXITED: "ended by itself, without a stop"}
+        return how.get(self.recording.end, "ended from outside or at once")
 
     @property
     def id(self) -> str:

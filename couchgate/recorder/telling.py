@@ -25,6 +25,8 @@ def moment(seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """A duration in two units at most."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = int(seconds)
@@ -83,7 +85,8 @@ def text(report: Report) -> str:
         f"last record  {moment(report.last)}, after {duration(report.uptime)}",
         f"listeners    {listeners}",
         f"settings     {about.text_of('settings') or 'not known'} (digest {about.text_of('digest') or '?'})",
-        f"memory       {size(report.memory)} at the last beat, at most {size(report.most_memory)}{_peak(report)}",
+        f"memory       {size(report.memory)} at the last beat{_peak(report)}",
+        f"             {size(report.most_memory)} at most, in the time that the ring reaches back",
         f"ring         {report.run.path}",
         f"             {_count(len(about.records), 'record')} of the last {duration(report.covered)}{_gaps(report)}",
         "",
@@ -93,14 +96,14 @@ def text(report: Report) -> str:
         "Under way at the end",
         *(f"  {line}" for line in _in_flight(report)),
         "",
-        f"The last {len(report.seconds)} seconds",
+        f"The last {_count(len(report.seconds), 'second')}",
         "  before   accepted  let through  over  refused",
         *(
             f"  {-each.before - 1:4d} s {each.accepted:10d} {each.decided:12d} {each.ended:5d} {each.refused:8d}"
             for each in report.seconds
         ),
         "",
-        "The last events",
+        "The last events, and rare ones before them",
         *(f"  {moment(each.wall)[11:-4]}  -{each.before:.3f} s  {each.text}" for each in report.events),
         "",
     ]
@@ -112,16 +115,17 @@ def reuse_lines(report: Report) -> list[str]:
     reuse = report.reuse
     per = f"{reuse.requests / reuse.accepted:.1f} for each" if reuse.accepted else "there was none"
     least = "" if reuse.complete else " (at least: the ring does not reach back to the last beat)"
+    again = f"used again {_count(reuse.reused, 'time')} (to the last beat)"
+    threaded = any(each["mode"] == "threaded" for each in listeners_of(report))
+    besides = "; besides, one for each request of a threaded listener" if threaded else ""
     lines = [
         f"{_count(reuse.requests, 'request')} on {_count(reuse.accepted, 'connection')} of clients: {per}{least}",
-        f"{_count(reuse.opened, 'connection')} to CouchDB, used again {reuse.reused} times (to the last beat)",
+        f"{_count(reuse.opened, 'connection')} to CouchDB, {again}{besides}",
     ]
     if report.busy is not None:
         clients, requests, feeds = report.busy
-        lines.append(
-            f"at the last beat: {_count(clients, 'client')}, {_count(requests, 'request')} under way, "
-            f"{_count(feeds, 'feed')} of these"
-        )
+        under_way = f"{_count(requests, 'request')} under way, {feeds} of these feeds"
+        lines.append(f"at the last beat: {_count(clients, 'client')}, {under_way}")
     return lines
 
 

@@ -3,6 +3,7 @@
 Each client asks for a thing that no other asks for, so what a ring tells of that kind of target is about that client.
 """
 
+import re
 import socket
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ ASKED = (
     ("threaded", "POST", "/db/_find", "_find"),
 )
 MODES = ("keepalive", "close", "threaded")
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 FEED = "/db/_changes?feed=continuous"
 
 
@@ -50,12 +52,13 @@ class Couch:
                 while b"\r\n\r\n" in data:
                     head, _, data = data.partition(b"\r\n\r\n")
                     method, path, _ = head.split(b" ", 2)
-                    while method == b"POST" and len(data) < 2:
+                    length = int((_LENGTH.search(head) or (b"", b"0"))[1])
+                    while len(data) < length:
                         piece = peer.recv(65536)
                         if not piece:
                             return
                         data += piece
-                    data = data[2:] if method == b"POST" else data
+                    data = data[length:]
                     with self._lock:
                         self.received[method.decode(), path.decode()] += 1
                     feed = b"_changes" in path

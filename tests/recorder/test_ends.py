@@ -129,12 +129,13 @@ def test_at_any_instant_the_ring_is_right(tmp_path):
     [
         (signal.SIGKILL, -signal.SIGKILL, "killed", None),
         (signal.SIGUSR1, 127, "killed", None),
+        (signal.SIGSEGV, -signal.SIGSEGV, "killed", None),
         (signal.SIGUSR2, 0, "exited", "LookupError"),
         (signal.SIGTERM, -signal.SIGTERM, "orderly", None),
     ],
 )
 def test_each_end_is_told_apart(gate, upstream, tmp_path, number, status, ending, exception):
-    """SIGKILL and os._exit(127) leave no end, an exception one of its own, SIGTERM an orderly one."""
+    """SIGKILL, os._exit(127) and a crash leave no end, an exception one of its own, SIGTERM an orderly one."""
     assert told(tmp_path)["ending"] == "running"
     client = gate.client("GET", "/db/_changes?feed=longpoll&since=7")
     peer = upstream.accept()

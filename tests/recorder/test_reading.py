@@ -163,3 +163,41 @@ def test_a_report_prints_no_control_characters(tmp_path):
     page = letter(report, program_of(report.recording))
     assert "a\\nb\\|'c" in page
     assert page.replace("\n", "").isprintable()
+
+
+def laps():
+    """The bytes of a ring at some moments of its life, and each record as it was written."""
+    written_whole, moments = {}, []
+    with TemporaryDirectory() as made:
+        written = Written(Path(made) / "recorder")
+        for step in range(9 * SLOTS):
+            one = request(sent=step)
+            let_through(written.flight, one)
+            finish(written.flight, one)
+            if step % (SLOTS // 3) == 7:
+                moments.append(written.data)
+                written_whole.update({each.number: each for each in read(moments[-1]).records})
+    return moments, written_whole
+
+
+LAPS = laps()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), first=st.integers(0, 20), spread=st.integers(0, 6))
+def test_sectors_of_different_moments_show_only_what_was_written(data, first, spread):
+    """After a power cut a disk has some sectors of now and some of before: no record is made up, and the gaps show."""
+    moments, written_whole = LAPS
+    sectors = range(records.RING_AT, len(moments[0]), 512)
+    chosen = data.draw(st.lists(st.integers(first, first + spread), min_size=len(sectors), max_size=len(sectors)))
+    mixed = bytearray(moments[first])
+    for at, which in zip(sectors, chosen, strict=True):
+        mixed[at : at + 512] = moments[which][at : at + 512]
+    report = tell(bytes(mixed))
+    found = report.recording.records
+    assert all(written_whole[each.number] == each for each in found)
+    assert found[-1].number - found[0].number < SLOTS
+    assert report.recording.torn == 0
+    assert report.recording.missing + len(found) == min(SLOTS, found[-1].number)
+    if len(set(chosen)) == 1:
+        assert report.recording.missing == 0

@@ -13,6 +13,7 @@ from couchgate.recorder import process, records
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.process import about_process, shown_command
 from couchgate.recorder.reading import read
+from couchgate.recorder.report import LAST_EVENTS, LAST_RARE
 from couchgate.recorder.runs import new_ring
 from couchgate.recorder.telling import one_line, text
 from couchgate.system import lock, resident
@@ -66,6 +67,22 @@ def test_the_oldest_records_give_way(written):
         written.flight.accepted(keepalive=True)
     numbers = [each.number for each in written.recording.records]
     assert numbers == list(range(2 * SLOTS + 6, 3 * SLOTS + 6))
+
+
+def test_rare_events_are_told_beside_many_others(written):
+    """A reload that is not among the last events is told before them; what the ring has lost is no row of zeros."""
+    flight = written.flight
+    flight.write(records.STARTED)
+    for _ in range(30):
+        flight.write(records.RELOADED, small=1)
+        flight.accepted(keepalive=True)
+    for _ in range(LAST_EVENTS):
+        finish(flight, request())
+    told = [each.text for each in written.report.events]
+    assert told[:LAST_RARE] == ["settings reloaded"] * LAST_RARE
+    assert all("200 forwarded" in each for each in told[LAST_RARE:])
+    assert len(told) == LAST_RARE + LAST_EVENTS
+    assert [each.ended for each in written.report.seconds] == [LAST_EVENTS]
 
 
 def test_what_lasts_is_written_again_before_it_is_overtaken(written):

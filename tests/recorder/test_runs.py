@@ -116,6 +116,7 @@ def test_the_last_run_that_is_over_is_told_of(folder, written, capsys, tmp_path)
     assert "50.0 MB at the last beat" in out
     other = written.path.stem.removeprefix("run-")
     assert f"{other}, started" in out
+    assert "UTC, still running\n" in out
     status, out, _ = said(capsys, "--state-dir", tmp_path, "--run", other)
     assert "It is still running." in out
 
@@ -224,7 +225,7 @@ def test_a_file_that_is_no_ring_is_a_warning(folder, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.04, "0.0 s"),
+        (0.04, "40 ms"),
         (59.94, "59.9 s"),
         (61, "1 min 1 s"),
         (3700, "1 h 1 min"),
