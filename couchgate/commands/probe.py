@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace, names: list[str], stack: contextlib.ExitStack
         Bench(directory, upstream, auth, server.origin),
         Amount(args.seconds, args.requests),
         progress,
-        lambda outcome: _keep(args, outcome),
+        lambda outcome: _keep_if_possible(args, outcome),
     )
     _keep(args, probe.outcome())
     seconds = _open(args, server.url, directory, progress, stack)
@@ -79,7 +79,9 @@ def _run(args: argparse.Namespace, names: list[str], stack: contextlib.ExitStack
         desk.finish(f"The probe is over. {outcome.advice.why}" if outcome.finished else "")
         desk.wait(1)
         progress.say("" if outcome.finished else "\nInterrupted; this is what was seen so far.")
-        sys.stdout.write(f"{text(outcome)}\nWritten to {args.markdown} and {args.json}.\n")
+        sys.stdout.write(f"{text(outcome)}\n")
+        _keep(args, outcome)
+        sys.stdout.write(f"Written to {args.markdown} and {args.json}.\n")
     return {USE: 0, ALLOW_LIST: NO_MODE}.get(outcome.advice.verdict, CANNOT_TELL)
 
 
@@ -113,3 +115,9 @@ def _keep(args: argparse.Namespace, outcome: Outcome) -> None:
         near = path.with_name(f"{path.name}.new")
         near.write_text(content, "utf-8", errors="backslashreplace")
         replace(near, path)
+
+
+def _keep_if_possible(args: argparse.Namespace, outcome: Outcome) -> None:
+    """On Windows a file that somebody looks at cannot be replaced: that must not end the probe."""
+    with contextlib.suppress(OSError):
+        _keep(args, outcome)

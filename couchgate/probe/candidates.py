@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Candidate(Child):
         self.url = f"http://127.0.0.1:{port}"
         self.command, self.token = self._prepared(name, bench, port)
         environment = {**os.environ, TOKEN_VARIABLE: self.token} if name == RELAY else None
+        self._began = time.time()
         super().__init__(name, self.command, self.directory / "output.log", cwd=self.directory, env=environment)
 
     def _prepared(self, name: str, bench: Bench, port: int) -> tuple[Sequence[str], str]:
@@ -72,7 +74,8 @@ class Candidate(Child):
         """What its flight recorder has; None if there is none that can be read. Once the process has ended."""
         try:
             found, _ = runs(folder_of(self.directory / "state"))
-            return report_of(look(found[0].path), boot()) if found else None
+            own = [run for run in found if run.recording.started >= self._began]  # a folder may have been used before
+            return report_of(look(own[0].path), boot()) if own else None
         except (OSError, UnreadableRingError):
             return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from couchgate.recorder.reading import plain
@@ -12,6 +12,7 @@ from couchgate.recorder.reading import plain
 SILENT_SECONDS = 10
 """A page that was not heard for so long has gone; another may take its place."""
 
+_PIECE_SECONDS = 0.2
 _MOST_COUNT = 1 << 53
 _MOST_TEXT = 200
 
@@ -26,9 +27,13 @@ class Task(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What the page has told of the present task: answers that it got, requests that failed, its last complaint."""
+    """What the page has told of the present task: answers that it got, requests that failed, its last complaint.
+
+    `refused` of the answers said that this may not be, or that the server has failed.
+    """
 
     answered: int = 0
+    refused: int = 0
     failed: int = 0
     complaint: str = ""
 
@@ -75,12 +80,12 @@ class Desk:
     def wait_for_page(self, seconds: float) -> bool:
         """Whether a page comes within `seconds`, or is here."""
         with self._changed:
-            return self._changed.wait_for(self._is_here, seconds)
+            return self._wait_for(self._is_here, seconds)
 
     def wait_until_idle(self, seconds: float) -> None:
         """Until the page has let go of its task, `seconds` at most."""
         with self._changed:
-            self._changed.wait_for(lambda: self._running is None or not self._is_here(), seconds)
+            self._wait_for(lambda: self._running is None or not self._is_here(), seconds)
 
     def tell(self, said: Mapping[str, Any]) -> dict[str, Any]:
         """What a page says, whatever it is, and what it is answered."""
@@ -93,12 +98,22 @@ class Desk:
                 complaint = said.get("complaint")
                 self._heard = Heard(
                     _count(said.get("answered")),
+                    _count(said.get("refused")),
                     _count(said.get("failed")),
                     plain(complaint[:_MOST_TEXT]) if isinstance(complaint, str) else "",
                 )
             self._changed.notify_all()
             task = None if self._task is None else self._task._asdict()
             return {"task": task, "text": self._over, "over": bool(self._over)}
+
+    def _wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """In short pieces, because on Windows Ctrl-C does not end a wait."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            self._changed.wait(_PIECE_SECONDS)
+        return True
 
     def _is_here(self) -> bool:
         return time.monotonic() - self._last < SILENT_SECONDS

@@ -13,6 +13,7 @@ STALLED = "stalled"
 LITTLE_TRAFFIC = "too little traffic"
 NO_TRAFFIC = "no traffic"
 INTERRUPTED = "interrupted"
+RUNNING = "running"
 NOT_INSTALLED = "not installed"
 NOT_RUN = "not run"
 

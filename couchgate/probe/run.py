@@ -14,12 +14,12 @@ from couchgate.probe.desk import Desk, Heard, Task
 from couchgate.probe.ends import End, end_of, out_of_memory_kills
 from couchgate.probe.progress import Progress
 from couchgate.probe.results import (
-    FAILED,
     INTERRUPTED,
     LITTLE_TRAFFIC,
     NO_TRAFFIC,
     NOT_INSTALLED,
     NOT_RUN,
+    RUNNING,
     STALLED,
     SURVIVED,
     Row,
@@ -37,6 +37,7 @@ IDLE_SECONDS = 8
 STOP_SECONDS = 15
 """Longer than a gate drains."""
 _LOOK_SECONDS = 0.1
+_LEFT = "the page in the browser has gone"
 
 
 class Amount(NamedTuple):
@@ -56,12 +57,16 @@ class Amount(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """What a candidate got: `began` and `ended` on the monotonic clock, `answered_at` when it last answered."""
+    """What a candidate got: `began` and `ended` on the monotonic clock, `answered_at` when it last answered.
+
+    `left`: the page has gone before it was enough.
+    """
 
     heard: Heard
     began: float | None
     answered_at: float
     ended: float
+    left: bool
 
     @property
     def seconds(self) -> float:
@@ -84,10 +89,10 @@ class Probe:
         self.rows: list[Row] = []
         self.finished = False
 
-    def outcome(self) -> Outcome:
-        """What is known so far."""
+    def outcome(self, *more: Row) -> Outcome:
+        """What is known so far, and `more`."""
         results = {row.name: row.result for row in self.rows}
-        return Outcome(tuple(self.rows), advise(results), self.finished, str(self._amount), self._program)
+        return Outcome((*self.rows, *more), advise(results), self.finished, str(self._amount), self._program)
 
     def run(self, names: Sequence[str], page_seconds: float) -> None:
         """Probe these candidates; a page is waited for before each. Whatever is raised, there is a row for it."""
@@ -95,7 +100,8 @@ class Probe:
             if reason := absent(name, self._bench.auth):
                 self._add(Row(name, NOT_INSTALLED if "needs" in reason else NOT_RUN, note=reason))
             elif not self._desk.wait_for_page(page_seconds):
-                self._add(Row(name, NOT_RUN, note="the page in the browser has gone"))
+                page_seconds = 0
+                self._add(Row(name, NOT_RUN, note=_LEFT))
             else:
                 self._one(number, name, f"{name} ({number} of {len(names)})")
         self.finished = True
@@ -110,15 +116,14 @@ class Probe:
         starved, began = out_of_memory_kills(), time.time()
         self._progress.show(about, "starting")
         candidate = Candidate(name, self._bench)
+        row = Row(name, RUNNING, pid=candidate.process.pid, began=began, command=tuple(candidate.command))
         try:
-            self._keep(self.outcome())
+            self._keep(self.outcome(row))
             traffic = self._drive(candidate, Task(number, name, candidate.url, candidate.token), about)
             stopped = self._let_go(candidate)
         except BaseException:
             candidate.stop(STOP_SECONDS)
-            row = Row(name, INTERRUPTED, pid=candidate.process.pid, began=began, ended=time.time())
-            heard = self._desk.heard()
-            self.rows.append(row._replace(requests=heard.answered, command=tuple(candidate.command)))
+            self.rows.append(row._replace(result=INTERRUPTED, requests=self._desk.heard().answered, ended=time.time()))
             self._keep(self.outcome())
             raise
         report = candidate.report()
@@ -131,19 +136,15 @@ class Probe:
         )
         result, note = self._judged(end, traffic)
         self._add(
-            Row(
-                name,
-                result,
-                traffic.heard.answered,
-                traffic.heard.failed,
-                traffic.seconds,
-                end.status,
-                report.events[-1].text if report is not None and report.events else "",
-                note,
-                candidate.process.pid,
-                began,
-                time.time(),
-                tuple(candidate.command),
+            row._replace(
+                result=result,
+                requests=traffic.heard.answered,
+                failures=traffic.heard.failed,
+                seconds=traffic.seconds,
+                status=end.status,
+                event=report.events[-1].text if report is not None and report.events else "",
+                note=note,
+                ended=time.time(),
             )
         )
 
@@ -163,8 +164,9 @@ class Probe:
                 if began is None
                 else now - began >= self._amount.seconds or 0 < self._amount.requests <= answered
             )
-            if candidate.ended() or enough or not self._desk.here():
-                return Traffic(heard, began, answered_at, now)
+            left = not self._desk.here()
+            if candidate.ended() or enough or left:
+                return Traffic(heard, began, answered_at, now, left and not enough)
             passed = 0.0 if began is None else now - began
             self._progress.show(about, f"{answered} requests served, {passed:.0f} of {self._amount.seconds:.0f} s")
 
@@ -183,16 +185,13 @@ class Probe:
         heard = traffic.heard
         if end.result != SURVIVED:
             return end.result, ""
+        if traffic.left:
+            return LITTLE_TRAFFIC if heard.answered else NO_TRAFFIC, _LEFT
         if not heard.answered:
-            return (
-                (NO_TRAFFIC, "") if heard.failed == 0 else (FAILED, f"it runs and answers nothing; {_failures(heard)}")
-            )
+            return NO_TRAFFIC, "it runs, and the browser gets no answer" if heard.failed else ""
         if traffic.ended - traffic.answered_at > STALL_SECONDS:
             return STALLED, f"no answer in its last {traffic.ended - traffic.answered_at:.0f} s"
-        if heard.answered < self._amount.least():
-            return LITTLE_TRAFFIC, heard.complaint
+        if heard.answered - heard.refused < self._amount.least():
+            refused = f"{heard.refused} answers were refusals; the last: {heard.complaint}"
+            return LITTLE_TRAFFIC, refused if heard.refused else heard.complaint
         return SURVIVED, ""
-
-
-def _failures(heard: Heard) -> str:
-    return f"{heard.failed} requests failed"

@@ -117,7 +117,7 @@ def as_json(outcome: Outcome) -> str:
 
 def _started(row: Row) -> tuple[str, ...]:
     command = command_line(row.command, platform.platform())
-    return row.name, str(row.pid), moment(row.began), moment(row.ended), f"`{command}`"
+    return row.name, str(row.pid), moment(row.began), moment(row.ended) if row.ended else "-", f"`{command}`"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -76,8 +76,8 @@ def test_the_page_is_told_its_task_and_its_counts_are_heard(server):
     """Counts count for the task that they are of, and no longer when there is another."""
     told = json.loads(ask(server, "tell", json.dumps({"page": "a", "running": None}))[2])
     assert told == {"task": TASK._asdict(), "text": "", "over": False}
-    ask(server, "tell", json.dumps({"page": "a", "running": 3, "answered": 7, "failed": 1, "complaint": "x" * 999}))
-    assert server.desk.heard() == Heard(7, 1, "x" * 200)
+    ask(server, "tell", json.dumps({"page": "a", "running": 3, "answered": 7, "refused": 2, "complaint": "x" * 999}))
+    assert server.desk.heard() == Heard(7, 2, 0, "x" * 200)
     server.desk.assign(TASK._replace(number=4))
     ask(server, "tell", json.dumps({"page": "a", "running": 3, "answered": 9}))
     assert server.desk.heard() == Heard()
@@ -106,14 +106,15 @@ def test_too_long_a_word_is_not_read(server):
     assert ask(server, "tell", b"x" * 65537)[0] == 404
 
 
-@given(st.dictionaries(st.sampled_from(["answered", "failed", "complaint"]), JSON))
+@given(st.dictionaries(st.sampled_from(["answered", "refused", "failed", "complaint"]), JSON))
 def test_whatever_a_page_says_is_taken_within_bounds(said):
     """Counts are whole numbers from 0 on, a complaint is a short text."""
     desk = Desk()
     desk.assign(TASK)
     json.dumps(desk.tell({"page": "a", "running": 3, **said}))
     heard = desk.heard()
-    assert type(heard.answered) is type(heard.failed) is int
-    assert heard.answered >= 0 <= heard.failed
+    for count in (heard.answered, heard.refused, heard.failed):
+        assert type(count) is int
+        assert count >= 0
     assert len(heard.complaint) <= 2000
     assert heard.complaint.isprintable()

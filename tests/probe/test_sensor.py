@@ -128,7 +128,9 @@ def test_a_probe_that_is_killed_leaves_no_server_behind_and_says_that_it_was_not
     eventually(lambda: access(running, "close"), 60)
     running.process.kill()
     gone(started)
-    assert running.told()["finished"] is False
+    told = running.told()
+    assert (told["finished"], results(told)) == (False, {"close": "running"})
+    assert row(told, "close")["pid"] in started
     assert "has not come to its end" in (running.directory / "couchgate-probe.md").read_text()
 
 

@@ -24,6 +24,7 @@ class Run {
   constructor(task) {
     this.task = task;
     this.answered = 0;
+    this.refused = 0;
     this.failed = 0;
     this.complaint = '';
     this.over = false;
@@ -37,6 +38,7 @@ class Run {
       (response) => {
         this.answered += 1;
         if (response.status === 401 || response.status === 403 || response.status >= 500) {
+          this.refused += 1;
           this.complaint = `${options.method || 'GET'} was answered ${response.status}`;
         }
         return response;
@@ -101,7 +103,14 @@ class Run {
 
 async function tell(run) {
   const said = { page: PAGE, running: run ? run.task.number : null };
-  if (run) Object.assign(said, { answered: run.answered, failed: run.failed, complaint: run.complaint });
+  if (run) {
+    Object.assign(said, {
+      answered: run.answered,
+      refused: run.refused,
+      failed: run.failed,
+      complaint: run.complaint,
+    });
+  }
   const response = await fetch('tell', { method: 'POST', body: JSON.stringify(said) });
   return response.json();
 }
