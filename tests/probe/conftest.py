@@ -33,7 +33,7 @@ def standin(tmp_path_factory):
 class Running:
     """`couchgate probe` with its sensor; `finish` waits for its end and reads what it wrote."""
 
-    def __init__(self, directory, rule, number, arguments, environment):
+    def __init__(self, directory, rule, number, arguments, environment, when):
         self.directory = directory
         self.process = subprocess.Popen(
             [sys.executable, "-c", MAIN, "probe", *arguments],
@@ -45,7 +45,7 @@ class Running:
             text=True,
         )
         self.sensor = subprocess.Popen(
-            [sys.executable, HERE / "sensor.py", rule, number, directory / "sensor", str(self.process.pid)]
+            [sys.executable, HERE / "sensor.py", rule, number, directory / "sensor", str(self.process.pid), when]
         )
 
     def finish(self, seconds=100):
@@ -80,6 +80,7 @@ def probe(standin):
 
         def begin(rule, number="SIGKILL", *arguments, browser=None):
             directory = Path(place)
+            when = "asked" if browser is None else "always"
             if browser is None:
                 browser = directory / "browser"
                 browser.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE}/driver.py" "{place}/sensor" "$@"\n')
@@ -87,7 +88,7 @@ def probe(standin):
             (directory / "python").mkdir()
             (directory / "python" / "sitecustomize.py").write_text(EXIT_127)
             options = ["--upstream", standin, "--browser", browser, *arguments]
-            running.append(Running(directory, rule, number, options, {"PYTHONPATH": str(directory / "python")}))
+            running.append(Running(directory, rule, number, options, {"PYTHONPATH": str(directory / "python")}, when))
             return running[-1]
 
         yield begin

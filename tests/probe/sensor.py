@@ -1,8 +1,8 @@
-"""A fake sensor: `sensor.py RULE SIGNAL SOCKET PID` watches the Python servers among the children of PID and ends some.
+"""A fake sensor: `sensor.py RULE SIGNAL SOCKET PID WHEN` watches the Python servers below PID and ends some.
 
 It sees what is to be seen from outside on Linux: descriptors, what an epoll watches, and the kernel's list of TCP
-sockets with their counts of bytes. It looks all the time, and at once when somebody connects to the Unix socket SOCKET,
-who is then answered; so a test need not hope that it looked in time.
+sockets with their counts of bytes. It looks when somebody connects to the Unix socket SOCKET, who is then answered, so
+that a test need not hope that it looked in time; and where WHEN is "always", several times a second besides.
 """
 
 import os
@@ -123,11 +123,11 @@ def children(parent):
                 yield int(path.parent.name)
 
 
-def main(rule, number, place, parent):
+def main(rule, number, place, parent, when):
     sensor = Sensor(rule, signal.Signals[number], int(parent))
 
     def always():
-        while True:
+        while when == "always":
             sensor.look()
             time.sleep(0.05)
 
