@@ -1,6 +1,7 @@
-"""What every test has: a failure that Twisted only logs fails the test, too."""
+"""What every test has: a failure that Twisted only logs fails it, too. And how the tests are shared out to workers."""
 
 import gc
+import os
 import signal
 
 import pytest
@@ -10,6 +11,26 @@ from twisted.logger import formatEvent, globalLogPublisher
 # A busy machine is no failure.
 settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("couchgate")
+
+# A shell starts what runs in its background with SIGINT ignored, and so would be each gate that a test starts and ends.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two workers for each processor, at most eight: most tests wait for sockets."""
+    return min(8, 2 * (os.cpu_count() or 1))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup` the tests of a file stay together, so that their fixtures are made once. Slow ones begin
+    the run, and each goes to whichever worker is free, unless their file names a group.
+    """
+    for item in items:
+        if not any(item.iter_markers("slow")):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath).with_suffix(""))))
+    items.sort(key=lambda item: not any(item.iter_markers("slow")))
 
 
 def pytest_collection_finish(session):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
 SHARED = Path(os.environ.get("COUCHGATE_SHARED") or CHECKOUT.parent / "shared")
@@ -23,6 +25,7 @@ def adapter(mode, keyset):
     return {
         "name": f"couchgate-{mode}-{keyset}",
         "start": f'exec "{PYTHON or sys.executable}" "{HERE / "start.py"}"',
+        "port": free_port(),
         "ready_s": 30,
         "features": [*FEATURES, *(["keepalive"] if mode == "keepalive" else [])],
         "auth": {

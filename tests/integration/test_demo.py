@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from tests.ports import free_port
+
 MAIN = "from couchgate.cli import main; raise SystemExit(main())"
 
 pytestmark = [
@@ -29,9 +31,7 @@ def installed(standin):
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture

@@ -11,18 +11,12 @@ from pathlib import Path
 
 from couchgate.life.mailbox import Mailbox
 from couchgate.testing import Minter
+from tests.ports import free_port
 from tests.web.live import CHECKOUT, TWISTD
 from tests.web.sockets import PATIENCE, Client, eventually
 
 COUCHGATE = "import sys; from couchgate.cli import main; sys.exit(main(sys.argv[1:]))"
 RULES = '[[rules]]\ndatabases = ["db"]\nallow = ["read", "write"]\n'
-
-
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def tcp(port):

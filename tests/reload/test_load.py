@@ -11,14 +11,15 @@ from itertools import count, cycle
 
 import pytest
 
-from tests.reload.gates import RULES, free_port
+from tests.ports import free_port
+from tests.reload.gates import RULES
 from tests.web.live import HELLO
 from tests.web.sockets import Client, eventually
 
 SECONDS = float(os.environ.get("COUCHGATE_RELOAD_SECONDS", "8"))
 OTHER = '[[rules]]\ndatabases = ["other"]\nallow = ["read"]\n'
 
-pytestmark = pytest.mark.timeout(SECONDS + 110)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 110)]
 
 
 class Load:

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from tests.reload.gates import RULES, ReloadedGate, free_port, tcp
+from tests.ports import free_port
+from tests.reload.gates import RULES, ReloadedGate, tcp
 from tests.web.live import HELLO
 from tests.web.sockets import Client, Upstream, eventually
 
