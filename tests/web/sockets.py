@@ -89,6 +89,17 @@ class Stream:
             sent += self.sock.send(view[sent % len(data) :], socket.MSG_DONTWAIT)
         return sent
 
+    def send_until_answered(self, data, at_most):
+        """Send `data` again and again until something comes from the other side; how many bytes it took."""
+        sent, view = 0, memoryview(data)
+        while sent < at_most:
+            answered, ready, _ = select.select([self.sock], [self.sock], [], PATIENCE)
+            assert answered or ready, f"neither takes nor answers within {PATIENCE} s"
+            if answered:
+                break
+            sent += self.sock.send(view[sent % len(data) :], socket.MSG_DONTWAIT)
+        return sent
+
     def _more(self):
         data = self.sock.recv(1 << 18)
         assert data, f"the connection ended; unread: {self.buffer[-300:]!r}"
