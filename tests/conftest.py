@@ -39,12 +39,14 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop():
-    """A SIGTERM, of `timeout` for one, ends the run as Ctrl-C does. Twisted's handler would stop the reactor, and every
-    test from there on would fail for want of it.
+    """A SIGTERM, of `timeout` for one, ends the run as Ctrl-C does, and with it the workers and what they started.
+    Twisted's handler would stop the reactor, and every test from there on would fail for want of it.
     """
     from twisted.internet import reactor  # noqa: TID251 - tests own the process
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, signal.default_int_handler)
 
 
