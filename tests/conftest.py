@@ -7,6 +7,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 from twisted.logger import formatEvent, globalLogPublisher
+from xdist.scheduler import LoadScopeScheduling
 
 # A busy machine is no failure.
 settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,15 +23,26 @@ def pytest_xdist_auto_num_workers(config):
     return min(8, 2 * (os.cpu_count() or 1))
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup` the tests of a file stay together, so that their fixtures are made once. Slow ones begin
-    the run, and each goes to whichever worker is free, unless their file names a group.
-    """
-    for item in items:
-        if not any(item.iter_markers("slow")):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath).with_suffix(""))))
+    """Slow tests begin the run: at its end no worker waits for another's."""
     items.sort(key=lambda item: not any(item.iter_markers("slow")))
+
+
+# Each of their tests takes long and shares little with the others.
+APART = {"tests/conformance/test_conformance.py", "tests/endurance/test_soak.py", "tests/integration/test_pouchdb.py"}
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives all tests of a file to one worker, which makes their fixtures once; those of APART go to any."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return nodeid if file in APART else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """How the workers share the tests, whatever `--dist` says."""
+    return ByFile(config, log)
 
 
 def pytest_collection_finish(session):

@@ -20,7 +20,6 @@ NAMES = [module.removesuffix(".py").replace("/", ".") for module in MODULES]
 BUILD = ("-m", "build", "--wheel", "--no-isolation")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-COMPILED = pytest.mark.xdist_group("compiled")  # one worker compiles
 
 
 def call(*arguments, **options):
@@ -81,7 +80,6 @@ def outcomes(installed):
         }
 
 
-@COMPILED
 def test_the_listed_modules_are_extension_modules_and_say_so(installed):
     """Every module of the list in pyproject.toml is imported as an extension module, and `--version` says it."""
     files, _ = json.loads(installed("-P", "-c", LOOK, *NAMES))
@@ -90,20 +88,17 @@ def test_the_listed_modules_are_extension_modules_and_say_so(installed):
     assert said.endswith(" (compiled)\n")
 
 
-@COMPILED
 def test_what_a_compiled_class_inherits_from_is_compiled_too(installed):
     """No class of the listed modules has a base in a module that was left out, which would undo most of the gain."""
     _, others = json.loads(installed("-P", "-c", LOOK, *NAMES))
     assert others == []
 
 
-@COMPILED
 def test_the_compiled_core_and_grammar_pass_their_own_tests(outcomes):
     """What the tests of `core` and `http1` say of the listed modules holds for the extension modules too."""
     assert " passed" in outcomes["core and grammar"].result()
 
 
-@COMPILED
 def test_the_compiled_gate_passes_the_conformance_cases(outcomes):
     """The shared conformance cases, with kept connections."""
     assert "1 passed" in outcomes["conformance"].result()

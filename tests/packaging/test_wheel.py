@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).parents[2]
 # What the `twistd` script does, whichever environment it is installed in.
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.slow
 
 
 def call(*arguments, **options):
