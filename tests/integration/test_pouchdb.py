@@ -44,7 +44,6 @@ def test_live_sync_carries_writes_both_ways(gate, script):
     assert (result["count"], result["trouble"]) == (0, [])
     assert result["counts"]["documents"] == 11
     assert (result["refused"], result["failed"]) == (0, 0)
-    assert result["slowest"] < 5000  # ms; a feed that does not tell waits for its heartbeat of 10 s
 
 
 def test_an_expired_token_is_renewed_in_the_middle_of_a_sync(gate, script):

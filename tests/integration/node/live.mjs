@@ -2,15 +2,14 @@
 import { config, live, local, remote, run, seen, until } from './harness.mjs';
 import { differences } from './corpus.mjs';
 
+// A feed that does not tell of a row at once would do so with its next heartbeat, and that comes too late for `until`.
+const heartbeat = 120_000; // ms
+
 run(async () => {
   const [one, two] = [local('one'), local('two')];
-  const syncs = [one, two].map((db) => live(db.sync(remote(config.database), { live: true, retry: true })));
-  const delays = [];
-  const arrives = async (db, name, wanted) => {
-    const started = Date.now();
-    await until(async () => wanted(await db.get(name).catch(() => null)), `${name} in ${db.name}`);
-    delays.push(Date.now() - started);
-  };
+  const syncs = [one, two].map((db) => live(db.sync(remote(config.database), { live: true, retry: true, heartbeat })));
+  const arrives = (db, name, wanted) =>
+    until(async () => wanted(await db.get(name).catch(() => null)), `${name} in ${db.name}`);
   for (let n = 0; n < 10; n += 1) {
     const [from, to] = n % 2 ? [one, two] : [two, one];
     const { rev } = await from.put({ _id: `doc/${n}`, n });
@@ -25,5 +24,5 @@ run(async () => {
   const { found, count, counts } = await differences(one, two);
   const trouble = syncs.flatMap((sync) => sync.trouble);
   await Promise.all(syncs.map((sync) => sync.stop()));
-  return { found, count, counts, trouble, slowest: Math.max(...delays), ...seen };
+  return { found, count, counts, trouble, ...seen };
 });
