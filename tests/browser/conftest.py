@@ -17,8 +17,9 @@ from couchgate.probe import pouchdb
 from couchgate.standin.start import start
 from tests.browser.chromium import Chromium
 from tests.browser.origin import Origin
-from tests.integration.running import free_port, running_gate
+from tests.integration.running import running_gate
 from tests.integration.scripts import CLIENTS, Script, installed
+from tests.ports import free_port
 from tests.web.sockets import eventually
 
 HERE = Path(__file__).parent

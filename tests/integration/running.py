@@ -5,20 +5,14 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 from couchgate.testing import Minter
+from tests.ports import free_port
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class RunningGate:
