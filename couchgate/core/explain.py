@@ -31,6 +31,7 @@ MASK = b"***"
 _CLAIMS = ("iss", "aud", "azp", "exp", "nbf", "iat", "jti")
 _KEY_CODES = frozenset(("keys_missing", "key_unknown", "token_algorithm", "token_signature"))
 _MASKED = re.compile(rb"authorization|.*(?:token|secret|cookie|password|api-?key).*")
+_JWT = re.compile(rb"[\w-]{10,}\.[\w-]{10,}\.[\w-]+")
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "elliptic curve", "Ed": "Edwards curve", "HS": "shared secret"}
 
 Own = Callable[[RequestHead, Target, Principal | None], int]
@@ -284,12 +285,10 @@ def _dropped(claims: Any, rules: TokenRules) -> dict[str, str] | None:
 
 
 def _sent(head: bytes, token: bytes) -> Sent:
-    start, *lines = (head.replace(token, MASK) if token else head).removesuffix(b"\r\n").split(b"\r\n")
-    pairs = []
-    for line in lines:
-        name, _, value = line.partition(b":")
-        pairs.append((name, _masked(name, value.strip(b" \t"))))
-    return Sent(start, tuple(pairs))
+    head = _JWT.sub(MASK, head.replace(token, MASK) if token else head)  # another may stand in any field
+    start, *lines = head.removesuffix(b"\r\n").split(b"\r\n")
+    parted = (line.partition(b":") for line in lines)
+    return Sent(start, tuple((name, _masked(name, value.strip(b" \t"))) for name, _, value in parted))
 
 
 def _masked(name: bytes, value: bytes) -> bytes:

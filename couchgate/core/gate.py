@@ -27,13 +27,15 @@ from couchgate.core.identity import Introduction
 from couchgate.core.keys import KeySet
 from couchgate.core.memo import Memo
 from couchgate.core.message import Fields, Pair, Peer, RequestHead
-from couchgate.core.policy import Policy
+from couchgate.core.policy import Policy, Rule
 from couchgate.core.principal import Principal, principal_of
 from couchgate.core.target import Kind, Target, destination
 from couchgate.core.token import TokenRules, verify
 from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, Screen
 
 VERDICTS_KEPT = 8192
+_DATABASES_KEPT = 16  # whose rules are kept with a token
+_SHORT = 240  # characters: CouchDB allows no longer names, and it bounds what can be kept
 KEY_BYTES = 2048  # of a token that is kept as it is; of a longer one its hash, to bound what verdicts take
 
 
@@ -164,7 +166,7 @@ class Gate:
         if not isinstance(admission, Admission):
             return admission
         principal = admission.principal
-        self._check(admission, target)
+        rule = self._check(admission, target)
         if prepared.upgrade:
             raise Forbidden("The gate does not relay upgraded connections.", code="upgrade")
         if target.copies:
@@ -188,19 +190,25 @@ class Gate:
             principal,
             target,
             admission.expires,
-            target.judged and not self._policy.allows(principal, target, "design"),
+            target.judged and (rule is None or Kind.DESIGN not in rule.allow),
             FeedFollower.of(head.target) if target.feed else None,
         )
 
-    def _check(self, admission: Admission, target: Target) -> None:
-        """Raises Forbidden unless the policy lets this person reach `target`."""
-        ruled = admission.ruled
-        if ruled is None or target.database != ruled[0]:
-            rule = self._policy.check(admission.principal, target)
-            if target.database is not None and rule is not None:
-                admission.ruled = (target.database, rule)
-        elif target.kind not in ruled[1].allow or target.kind == Kind.SERVER:
-            self._policy.check(admission.principal, target)  # which says no, and why
+    def _check(self, admission: Admission, target: Target) -> Rule | None:
+        """The rule by which this person may reach `target`, None if it needs none. Raises Forbidden."""
+        database, ruled = target.database, admission.ruled
+        if database is None:
+            return self._policy.check(admission.principal, target)
+        rule = ruled.get(database) if ruled is not None else None
+        if rule is not None and target.kind in rule.allow and target.kind != Kind.SERVER:
+            return rule
+        rule = self._policy.check(admission.principal, target)
+        if rule is not None and len(database) <= _SHORT:
+            if ruled is None or len(ruled) >= _DATABASES_KEPT:
+                admission.ruled = {database: rule}
+            else:
+                ruled[database] = rule
+        return rule
 
     def _introduce(self, admission: Admission, now: float) -> bytes:
         admission.introduced, admission.introduced_until = self._introduction.lines(admission.principal, now)

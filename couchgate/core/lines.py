@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from couchgate.core.memo import Memo
 
@@ -26,11 +25,14 @@ _NAMES_KEPT = 64  # names in a shape that is remembered
 OFTEN = 1000
 
 
-class Split(NamedTuple):
+class Split:
     """A block taken apart: `lines` that nobody looks at, and `special` fields as (lower-case name, value), in order."""
 
-    lines: bytes
-    special: list[tuple[bytes, bytes]]
+    __slots__ = ("lines", "special")
+
+    def __init__(self, lines: bytes, special: list[tuple[bytes, bytes]]) -> None:
+        self.lines = lines
+        self.special = special
 
 
 class _Shape:

@@ -25,7 +25,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from couchgate.core.errors import Forbidden
-from couchgate.core.memo import Memo
 from couchgate.core.principal import Principal
 from couchgate.core.target import SYSTEM_DATABASES, Kind, Target
 
@@ -37,7 +36,6 @@ _LEGAL = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 _RAW = re.compile(r"[a-z0-9_-]+")
 _SEPARATORS = frozenset("/+$()")
 _HEX = frozenset("0123456789abcdef")
-_KEPT = 2048
 _SHORT = 240  # characters: CouchDB allows no longer names, and it bounds what can be remembered
 _SHOWN = 64  # characters of a database's name in a reason
 
@@ -241,11 +239,10 @@ _NO_RULE = Rule(frozenset(), None, None, frozenset())
 
 
 class Policy:
-    """All rules, in order. What is remembered depends on principal and database alone, so it never goes stale."""
+    """All rules, in order."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        self._memo: Memo[tuple[Principal, str | None], Rule] = Memo(_KEPT)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -272,19 +269,8 @@ class Policy:
         where = "" if database is None else f" on the database '{database[:_SHOWN]}'"
         raise Forbidden(f"You are not granted '{kind}'{where}.", code="policy")
 
-    def allows(self, principal: Principal, target: Target, kind: str | None = None) -> bool:
-        """Whether `check` would pass, for another `kind` on the same database if one is given."""
-        try:
-            self.check(principal, target if kind is None else target._replace(kind=kind))
-        except Forbidden:
-            return False
-        return True
-
     def _deciding(self, principal: Principal, database: str | None) -> Rule:
-        key = (principal, database)
-        rule = self._memo[key]
-        if rule is None:
-            rule = next((rule for rule in self._rules if rule.misfit(principal, database) is None), _NO_RULE)
-            if database is None or len(database) <= _SHORT:
-                self._memo.put(key, rule)
-        return rule
+        for rule in self._rules:
+            if rule.misfit(principal, database) is None:
+                return rule
+        return _NO_RULE

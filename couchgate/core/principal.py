@@ -110,9 +110,19 @@ def _roles(claims: Mapping[str, Any], rules: TokenRules) -> tuple[str, ...]:
     roles = claim_at(claims, rules.claims.roles)
     if roles is None:
         return ()
-    if type(roles) is not list or not all(type(role) is str for role in roles):
-        raise _refused("The token's roles are not a list of strings.")
-    return tuple(dict.fromkeys(role for role in roles if role_problem(role) is None))
+    if type(roles) is not list:
+        raise _not_roles()
+    kept: dict[str, None] = {}
+    for role in roles:
+        if type(role) is not str:
+            raise _not_roles()
+        if role_problem(role) is None:
+            kept[role] = None
+    return tuple(kept)
+
+
+def _not_roles() -> Unauthorized:
+    return _refused("The token's roles are not a list of strings.")
 
 
 def _optional(claims: Mapping[str, Any], path: str, what: str) -> str | None:

@@ -45,7 +45,7 @@ class Admission:
         self.expires = expires
         self.introduced = b""
         self.introduced_until = 0.0
-        self.ruled: tuple[str, Rule] | None = None  # one value, so that no thread takes a rule for another database's
+        self.ruled: dict[str, Rule] | None = None  # by database, of the last few that were asked for and allowed
 
 
 class NeedKeys(NamedTuple):
@@ -61,16 +61,27 @@ class NeedPrincipal(NamedTuple):
     credential: BasicCredential
 
 
-class Forward(NamedTuple):
+class Forward:
     """Relay the request.
 
     `head`: start line and fields toward CouchDB, without framing. `judge`: the body must be judged for design
     documents. `follower`: the answer is a feed that ends when the admission expires.
     """
 
-    head: bytes
-    principal: Principal
-    target: Target
-    expires: float
-    judge: bool
-    follower: FeedFollower | None
+    __slots__ = ("expires", "follower", "head", "judge", "principal", "target")
+
+    def __init__(
+        self,
+        head: bytes,
+        principal: Principal,
+        target: Target,
+        expires: float,
+        judge: bool,  # noqa: FBT001  # one of six values that are given in order
+        follower: FeedFollower | None,
+    ) -> None:
+        self.head = head
+        self.principal = principal
+        self.target = target
+        self.expires = expires
+        self.judge = judge
+        self.follower = follower

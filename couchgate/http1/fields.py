@@ -45,9 +45,8 @@ def request_block(block: bytes, max_count: int) -> tuple[Fields, bytes]:
 
     Raises BadRequest, HeadTooLarge.
     """
-    if block.count(b"\r\n") > max_count:
-        raise HeadTooLarge(f"The head has more than {max_count} fields.", code="head_count")
     bearer = b""
+    lines = 0
     at = block.find(_BEARER)
     if at < 0:
         at = block.find(_LOWER_BEARER)
@@ -60,6 +59,10 @@ def request_block(block: bytes, max_count: int) -> tuple[Fields, bytes]:
         if value and not value.translate(None, _COMPACT):
             bearer = value
             block = block[:at] + block[end:]
+            lines = 1
+    lines += block.count(b"\r\n")
+    if lines > max_count:
+        raise HeadTooLarge(f"The head has more than {max_count} fields.", code="head_count")
     return _fields(block), bearer
 
 

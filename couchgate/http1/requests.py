@@ -18,9 +18,10 @@ from couchgate.http1.fields import TOKEN, request_block
 _LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])")
 _OTHER_VERSION = re.compile(TOKEN + rb" [\x21-\x7e]+ HTTP/(?!1\.[01])[0-9](?:\.[0-9])?")
 _FIRST = re.compile(TOKEN)
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LENGTH_DIGITS = 18
 MAX_EMPTY_LINES = 4  # before a request line; RFC 9112 2.2 asks for one
 _KEPT_BYTES = 512
+_HABIT_BYTES = 4096
 _REQUEST_LINES: Memo[bytes, tuple[bytes, bytes, int]] = Memo(1024)
 
 
@@ -37,17 +38,54 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     return parts
 
 
-def take_head(data: bytes, max_bytes: int, max_count: int) -> tuple[RequestHead, int] | None:
+class Habit:
+    """What a connection has sent before: a client that keeps one repeats its fields, byte for byte, with most requests.
+
+    It begins with the second request, so that the many connections that bring one hold nothing.
+    """
+
+    __slots__ = ("bearer", "block", "fields", "heads", "max_count")
+
+    def __init__(self) -> None:
+        self.heads = 0
+        self.max_count = 0  # the bound that the block has kept
+        self.block = b""  # with the empty line behind it
+        self.fields: Fields | None = None
+        self.bearer = b""
+
+    def learn(self, block: bytes, fields: Fields, bearer: bytes, max_count: int) -> None:
+        """A head was read that has this `block`."""
+        self.heads += 1
+        if self.heads > 1 and len(block) <= _HABIT_BYTES:
+            self.max_count = max_count
+            self.block = block
+            self.fields = fields
+            self.bearer = bearer
+
+
+def take_head(
+    data: bytes, max_bytes: int, max_count: int, habit: Habit | None = None
+) -> tuple[RequestHead, int] | None:
     """The first head in `data` and the number of bytes it took, or None if it is not complete yet.
 
-    Raises BadRequest, HeadTooLarge, VersionNotSupported, NotImplementedByGate.
+    `habit` is the connection's; it changes no answer. Raises BadRequest, HeadTooLarge, VersionNotSupported,
+    NotImplementedByGate.
     """
-    stop = data.find(b"\r\n\r\n", 0, max_bytes + 4)
     line_end = data.find(b"\r\n")
+    if habit is not None and habit.fields is not None and line_end > 0 and data.startswith(habit.block, line_end):
+        used = line_end + len(habit.block)
+        if used <= max_bytes + 4 and habit.max_count == max_count:
+            method, target, version = _request_line(data[:line_end])
+            fields = habit.fields
+            framing = request_framing(version, fields)
+            return RequestHead(method, target, version, fields, framing, habit.bearer), used
+    stop = data.find(b"\r\n\r\n", 0, max_bytes + 4)
     if stop < 0 or line_end == 0:
         return _odd_head(data, max_bytes, max_count)
     method, target, version = _request_line(data[:line_end])
     fields, bearer = request_block(data[line_end:stop], max_count)
+    if habit is not None:
+        habit.learn(data[line_end : stop + 4], fields, bearer, max_count)
     return RequestHead(method, target, version, fields, request_framing(version, fields), bearer), stop + 4
 
 
@@ -102,7 +140,7 @@ def request_framing(version: int, fields: Fields) -> Framing:
         if len(codings) != 1 or codings[0].lower() != b"chunked":
             raise NotImplementedByGate("The only transfer coding is chunked.", code="framing_coding")
         return CHUNKED
-    if lengths is None or len(lengths) != 1 or _LENGTH.fullmatch(lengths[0]) is None:
+    if lengths is None or len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > _LENGTH_DIGITS:
         raise BadRequest("Content-Length is not one number.", code="framing_length")
     length = int(lengths[0])
     return Framing("length", length) if length else NO_BODY

@@ -16,7 +16,7 @@ from couchgate.core.rewrite import RESPONSE_LINES
 from couchgate.http1.chunked import ChunkedReader
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LENGTH_DIGITS = 18
 MAX_HEAD = 65536  # bytes
 MAX_INTERIM = 8  # 1xx responses before the final one
 _KEPT = 64  # status lines, of which a CouchDB has few
@@ -44,7 +44,7 @@ def response_framing(method: bytes, status: int, version: int, special: list[Pai
     keep = version == 11
     for name, value in special:
         if name == b"content-length":
-            if length is not None or _LENGTH.fullmatch(value) is None:
+            if length is not None or not value.isdigit() or len(value) > _LENGTH_DIGITS:
                 raise BadGateway("CouchDB's answer has no one length.")
             length = value
         elif name == b"connection":
@@ -114,9 +114,8 @@ class ResponseReader:
             if status == 101 or self._interim > MAX_INTERIM:
                 raise BadGateway("CouchDB's answer switches protocols or never becomes final.")
             data = data[stop + 4 :]
-        lines, special = parts
-        framing, self.reusable = response_framing(self._method, status, version, special)
-        self.head = ResponseHead(status, reason, version, lines, special, framing)
+        framing, self.reusable = response_framing(self._method, status, version, parts.special)
+        self.head = ResponseHead(status, reason, version, parts.lines, parts.special, framing)
         if framing is CHUNKED:
             self._chunks = ChunkedReader()
         elif framing is UNTIL_CLOSE:

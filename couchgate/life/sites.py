@@ -15,8 +15,8 @@ from couchgate.life.threads import ThreadedSite
 from couchgate.settings import ListenerSettings
 from couchgate.threaded.parts import Present, Upstream
 from couchgate.upstream.blocking import BlockingUpstream, Places
+from couchgate.web.factory import GateSite
 from couchgate.web.request import ClientRequest
-from couchgate.web.site import GateSite
 
 Log = Callable[[ClientRequest], None]
 Site = GateSite | ThreadedSite

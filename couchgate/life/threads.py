@@ -15,13 +15,16 @@ from twisted.python.failure import Failure
 from couchgate.core.again import stays_until
 from couchgate.core.verdict import Facts
 from couchgate.life.pages import Page
+from couchgate.recorder.flight import Flight
 from couchgate.threaded.accepting import Accepting
 from couchgate.threaded.face import ThreadedFace
-from couchgate.threaded.parts import Present, Recorder
+from couchgate.threaded.parts import Present
 from couchgate.threaded.relay import Relay
 from couchgate.threaded.request import ThreadedRequest
 from couchgate.web.channel import GateChannel
 from couchgate.web.request import ClientRequest
+from couchgate.web.site import Site
+from couchgate.web.stock import StockSite
 from couchgate.wire.lane import Lane
 
 
@@ -33,7 +36,6 @@ class ThreadedSite(protocol.Factory):
     """
 
     noisy = False
-    tick = 0.0  # as a site's; no channel waits here
     _log = Logger()
 
     def __init__(
@@ -46,11 +48,11 @@ class ThreadedSite(protocol.Factory):
         count: Callable[[ClientRequest], None],
         log: Callable[[ClientRequest], None] | None,
     ) -> None:
-        self.gate = present.gate
-        self._write = log
+        # For what log and metrics are told: they know the reactor's kind of request only.
+        self._told = Site(None, StockSite(reactor), time.time, count, lambda: None, 0.0)
         self._reactor = reactor
-        self._count = count
         self._empty: defer.Deferred[None] | None = None
+        self._obey(present, log)
         tell = reactor.callFromThread
         self._face = ThreadedFace(
             present,
@@ -66,9 +68,20 @@ class ThreadedSite(protocol.Factory):
 
     def obey(self, present: Present, log: Callable[[ClientRequest], None] | None) -> None:
         """Serve by these from now on: requests that have begun go on by what they began with."""
-        self.gate = present.gate
-        self._write = log
+        self._obey(present, log)
         self._face.present = present
+
+    def _obey(self, present: Present, log: Callable[[ClientRequest], None] | None) -> None:
+        self.gate = present.gate
+        self._told.obey(
+            present.gate,
+            present.limits,
+            keepalive=False,
+            first_byte_seconds=present.first_byte_seconds,
+            upstream_idle_seconds=present.upstream_idle_seconds,
+            log=log,
+            admin=present.admin,
+        )
 
     # -- the listener's life
 
@@ -113,12 +126,12 @@ class ThreadedSite(protocol.Factory):
         self._face.cutting = True
 
     @property
-    def recorder(self) -> Recorder | None:
+    def recorder(self) -> Flight | None:
         """What hears of everything, if there is one."""
         return self._face.recorder
 
     @recorder.setter
-    def recorder(self, recorder: Recorder | None) -> None:
+    def recorder(self, recorder: Flight | None) -> None:
         self._face.recorder = recorder
 
     @property
@@ -134,9 +147,8 @@ class ThreadedSite(protocol.Factory):
     # -- what threads tell
 
     def _finished(self, ended: ThreadedRequest) -> None:
-        """A request is over: log and metrics know the reactor's kind of request only."""
-        site: Any = self
-        request = ClientRequest(GateChannel(site, ended.peer), ended.head, ended.started, keep=False)
+        """A request is over."""
+        request = ClientRequest(GateChannel(self._told, ended.peer), ended.head, ended.started, keep=False)
         request.trace = ended.trace
         request.target = ended.target
         request.status = ended.status
@@ -147,9 +159,9 @@ class ThreadedSite(protocol.Factory):
         request.received = ended.received
         request.sent = ended.sent
         request.upstream_seconds = ended.upstream_seconds
-        if self._write is not None:
-            self._write(request)
-        self._count(request)
+        if self._told.log is not None:
+            self._told.log(request)
+        self._told.count(request)
 
     def _fault(self, reason: Failure) -> None:
         self._log.failure("A request failed inside the gate", failure=reason)

@@ -10,13 +10,16 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from couchgate.threaded.accepting import Accepting
-from couchgate.threaded.parts import Page, Present, Recorder
+from couchgate.threaded.parts import Page, Present
 from couchgate.threaded.relay import Relay
 from couchgate.threaded.request import ThreadedRequest
 from couchgate.threaded.serving import Serving
+
+if TYPE_CHECKING:
+    from couchgate.recorder.flight import Flight
 
 REFUSING = 16  # threads beyond the bound that only say so
 
@@ -52,7 +55,7 @@ class ThreadedFace:
         self.finished = finished
         self.fault = fault
         self._warn = warn
-        self.recorder: Recorder | None = None  # what hears of everything, if there is one
+        self.recorder: Flight | None = None  # what hears of everything, if there is one
         self.draining = False  # whether connections that wait for a request are closed
         self.cutting = False  # whether every connection is cut
         self._changed = changed

@@ -59,27 +59,6 @@ class Upstream(Protocol):
     def close(self) -> None: ...
 
 
-class Recorder(Protocol):
-    """Hears what happens, as it happens, from any thread (`couchgate.recorder.flight`). It never fails."""
-
-    def accepted(self, *, keepalive: bool) -> int: ...
-    def closed(self, connection: int) -> None: ...
-    def head_seen(self, method: bytes, endpoint: str, connection: int) -> None: ...
-    def decided(self, method: bytes, endpoint: str, connection: int, *, feed: bool) -> int: ...
-    def upstream(self, record: int) -> None: ...
-    def ended(
-        self,
-        record: int,
-        method: bytes,
-        endpoint: str,
-        code: str,
-        status: int,
-        sent: int,
-        received: int,
-        upstream_seconds: float,
-    ) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Present:
     """By what a request is served that begins now. Times in seconds.

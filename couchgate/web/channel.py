@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from couchgate.core.errors import BodyTooLarge, GateError, GatewayTimeout, RequestTimeout, Unavailable
 from couchgate.core.message import NO_BODY, UNTIL_CLOSE, Fields, RequestHead
 from couchgate.http1.manners import DISCARD_BYTES, DISCARD_SECONDS, HALF_CLOSED_SECONDS, overdue
-from couchgate.http1.requests import BodyReader, take_head
+from couchgate.http1.requests import BodyReader, Habit, take_head
 from couchgate.web.intake import Intake
 from couchgate.web.request import ClientRequest
 from couchgate.web.routing import route
@@ -24,6 +24,7 @@ _UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
 class GateChannel(Intake):
     """The server's side of one client connection: the owner of its wire."""
 
+    _habit: Habit | None = None
     _taking = False
     _closing = False
     _discarded = -1  # bytes thrown away since the connection began to close; -1: it does not
@@ -32,6 +33,8 @@ class GateChannel(Intake):
 
     def opened(self) -> None:
         """The wire is there."""
+        if self.site.keepalive:
+            self._habit = Habit()
         if not self.site.opened(self):
             self._refuse_unread(Unavailable("The gate has no connection to spare.", code="connections", retry_after=1))
 
@@ -57,9 +60,10 @@ class GateChannel(Intake):
         """Serve the requests at the front of `data`, one after another, as long as they are answered at once."""
         self._taking = True
         limits = self.site.limits
+        habit = self._habit
         while True:
             try:
-                taken = take_head(data, limits.head_bytes, limits.header_count)
+                taken = take_head(data, limits.head_bytes, limits.header_count, habit)
             except GateError as error:
                 self._buffer = b""
                 self._refuse_unread(error)

@@ -18,7 +18,7 @@ from couchgate.web.request import BodySink, ClientRequest
 from couchgate.wire import Wire
 
 if TYPE_CHECKING:
-    from couchgate.web.site import GateSite
+    from couchgate.web.site import Site
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -33,7 +33,7 @@ class Intake:
     _half_closed = False
     record = 0  # the connection's id in the flight recorder
 
-    def __init__(self, site: GateSite, peer: Peer) -> None:
+    def __init__(self, site: Site, peer: Peer) -> None:
         self._request: ClientRequest | None = None
         self._body: BodyReader | None = None
         self.site = site

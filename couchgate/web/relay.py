@@ -25,7 +25,7 @@ from couchgate.web.couchdb import Pool, Upstream
 from couchgate.web.request import ClientRequest
 
 if TYPE_CHECKING:
-    from couchgate.web.site import GateSite
+    from couchgate.web.site import Site
 
 _REPEATABLE = frozenset((b"GET", b"HEAD"))
 
@@ -40,7 +40,7 @@ class Relay:
     _over = False
     _end_by = 0.0
 
-    def __init__(self, request: ClientRequest, forward: Forward, site: GateSite, pool: Pool) -> None:
+    def __init__(self, request: ClientRequest, forward: Forward, site: Site, pool: Pool) -> None:
         self._connection: Upstream | None = None
         self._connecting: defer.Deferred[None] | None = None
         self._judge: BodyJudge | None = None

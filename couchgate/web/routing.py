@@ -13,10 +13,10 @@ from couchgate.web.request import ClientRequest
 from couchgate.web.stock import StockChannel
 
 if TYPE_CHECKING:
-    from couchgate.web.site import GateSite
+    from couchgate.web.site import Site
 
 
-def route(site: GateSite, request: ClientRequest) -> None:
+def route(site: Site, request: ClientRequest) -> None:
     """Decide what can be decided without a token, then let the tree's Resource answer. Raises GateError."""
     head = request.head
     gate = site.gate

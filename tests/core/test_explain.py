@@ -265,3 +265,11 @@ def test_a_fault_is_a_500_and_nothing_is_sent(world):
     )  # fmt: skip
     told = refusal(world, world.head(token=world.token()), gate=gate, code="internal", last="request")
     assert told.status == 500
+
+
+def test_a_token_in_a_field_of_any_name_is_not_shown(world):
+    """Who sends a second token in a field that nobody knows sees that field, and the token masked."""
+    other = world.token("bob").encode()
+    told = forwards(world, (b"X-Copy", b"old: " + other), target=b"/lab/a")
+    assert (b"X-Copy", b"old: ***") in told.sent.fields
+    assert other not in repr(told).encode()

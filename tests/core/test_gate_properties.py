@@ -10,6 +10,7 @@ from couchgate.core.errors import GateError
 from couchgate.core.message import Fields
 from couchgate.core.verdict import Forward, NeedKeys
 from couchgate.http1.requests import take_head
+from tests.core.heads import Told, changed, told
 
 
 class People:
@@ -49,7 +50,7 @@ def outcome(call, *args, **how):
     except GateError as error:
         return error.status, error.code, error.reason, error.headers
     if isinstance(verdict, Forward):
-        return verdict._replace(follower=verdict.follower is not None)
+        return told(verdict)
     return verdict
 
 
@@ -179,11 +180,11 @@ def test_a_gate_with_a_past_decides_like_a_fresh_one(world, people, steps):
         head = world.head(
             *OTHERS[other], method=b"POST" if target.endswith(b"docs") else b"GET", target=target, token=token
         )
-        head = head._replace(fields=seen.setdefault(head.fields.block, head.fields))
-        fresh = head._replace(fields=Fields(head.fields.block))
+        head = changed(head, fields=seen.setdefault(head.fields.block, head.fields))
+        fresh = changed(head, fields=Fields(head.fields.block))
         said = outcome(world.decide, gates[which], head, facts, now, asked=asked)
         assert said == outcome(world.decide, world.gate(), fresh, facts, now, asked=asked)
-        if isinstance(said, Forward):
+        if isinstance(said, Told):
             assert (said.principal.name, said.expires) == (name, end)
             assert begin <= now < end
             assert b"X-Auth-CouchDB-UserName: " + name.encode() + b"\r\n" in said.head

@@ -57,7 +57,7 @@ def census(reactor):
     from couchgate.sight.refusals import Refusals
     from couchgate.sight.syncs import Syncs
     from couchgate.upstream.pool import UpstreamPool
-    from couchgate.web.site import GateSite
+    from couchgate.web.factory import GateSite
 
     gc.unfreeze()  # the service set aside what was there when it began
     gc.collect()
@@ -84,7 +84,7 @@ def census(reactor):
         "threads": threading.active_count(),
         "timers": len(reactor.getDelayedCalls()),
         "connections": sum(site.connections for site in sites),
-        "feeds": sum(len(site._feeds) + len(site._feed_counts) for site in sites),
+        "feeds": sum(len(site.site.open_feeds) + len(site.site.feed_counts) for site in sites),
         "pooled": sum(pool.idle for pool in pools),
         "upstream": sum(pool.open + len(pool._pending) for pool in pools),
         "retired": len(pools) - 1,

@@ -14,8 +14,8 @@ from couchgate.core.token import TokenRules
 from couchgate.testing import Minter
 from couchgate.upstream.pool import UpstreamPool
 from couchgate.web.channel import GateChannel
+from couchgate.web.factory import GateSite
 from couchgate.web.resources import Door, ReverseProxyResource, RootResource
-from couchgate.web.site import GateSite
 
 NOW = 1_700_000_000.0
 NAME = "alice"
@@ -127,6 +127,6 @@ class Face:
             wall=lambda: NOW,
             count=lambda _request: None,
         )
-        channel = GateChannel(self.site, Peer.of("192.0.2.7", secure=False))
+        channel = GateChannel(self.site.site, Peer.of("192.0.2.7", secure=False))
         channel.wire = self.client = Paper(channel)
         channel.opened()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from couchgate.core.errors import BadRequest, GateError, HeadTooLarge, NotImplementedByGate, VersionNotSupported
 from couchgate.core.message import CHUNKED, NO_BODY, Framing
-from couchgate.http1.requests import MAX_EMPTY_LINES, BodyReader, take_head
+from couchgate.http1.requests import MAX_EMPTY_LINES, BodyReader, Habit, take_head
 
 MAX_BYTES = 32768
 MAX_COUNT = 100
@@ -261,3 +263,57 @@ def test_a_refusal_quotes_nothing():
     with pytest.raises(GateError) as caught:
         take(b"GET / HTTP/1.1\r\nAuthorization: Bearer s3cret\x00\r\n\r\n")
     assert "s3cret" not in str(caught.value) + caught.value.reason
+
+
+BLOCKS = (
+    b"Host: x\r\nAuthorization: Bearer a.b.c\r\nX-One: 1\r\n",
+    b"Host: x\r\nAuthorization: Bearer a.b.d\r\nX-One: 1\r\n",
+    b"Host: x\r\nContent-Length: 3\r\n",
+    b"Host: x\r\n",
+    b"",
+    b"Host : x\r\n",
+    b"Host: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+    b"X-Long: " + b"x" * 5000 + b"\r\n",
+)
+
+
+def _outcome(data, habit, max_bytes=MAX_BYTES, max_count=MAX_COUNT):
+    try:
+        taken = take_head(data, max_bytes, max_count, habit)
+    except GateError as error:
+        return error.code
+    if taken is None:
+        return None
+    head, used = taken
+    return head.method, head.target, head.version, head.fields, head.framing, head.bearer, used
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"GET /a HTTP/1.1\r\n", b"PUT /b HTTP/1.0\r\n", b"GET  HTTP/1.1\r\n", b"\r\n", b""]),
+            st.sampled_from(BLOCKS),
+            st.sampled_from([b"\r\n", b"\r\nbody", b"", b"\r", b"X: y\r\n\r\n"]),
+            st.sampled_from([(MAX_BYTES, MAX_COUNT), (60, MAX_COUNT), (MAX_BYTES, 1), (MAX_BYTES, 2)]),
+        ),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_what_a_connection_sent_before_changes_no_head(sent):
+    """A head is read alike on a fresh connection and behind any others, whatever they were and whatever the limits."""
+    habit = Habit()
+    for start, block, end, limits in sent:
+        data = start + block + end
+        assert _outcome(data, habit, *limits) == _outcome(data, None, *limits)
+
+
+def test_a_client_that_repeats_its_fields_has_them_read_once():
+    """From the second head on the fields of one before are the same object while the bytes are the same."""
+    habit = Habit()
+    heads = [
+        take_head(b"GET /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n" % n, 999, 9, habit)[0] for n in range(4)
+    ]
+    assert heads[0].fields is not heads[1].fields
+    assert heads[1].fields is heads[2].fields is heads[3].fields
+    assert [head.target for head in heads] == [b"/0", b"/1", b"/2", b"/3"]
