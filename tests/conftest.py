@@ -7,7 +7,6 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 from twisted.logger import formatEvent, globalLogPublisher
-from xdist.scheduler import LoadScopeScheduling
 
 # A busy machine is no failure.
 settings.register_profile("couchgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """Two workers for each processor, at most eight: most tests wait for sockets."""
     return min(8, 2 * (os.cpu_count() or 1))
@@ -32,16 +32,18 @@ def pytest_collection_modifyitems(items):
 APART = {"tests/conformance/test_conformance.py", "tests/endurance/test_soak.py", "tests/integration/test_pouchdb.py"}
 
 
-class ByFile(LoadScopeScheduling):
-    """Gives all tests of a file to one worker, which makes their fixtures once; those of APART go to any."""
-
-    def _split_scope(self, nodeid):
-        file = nodeid.partition("::")[0]
-        return nodeid if file in APART else file
-
-
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """How the workers share the tests, whatever `--dist` says."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        """Gives all tests of a file to one worker, which makes their fixtures once; those of APART go to any."""
+
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file in APART else file
+
     return ByFile(config, log)
 
 
