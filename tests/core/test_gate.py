@@ -301,3 +301,12 @@ def test_couchdb_is_told_the_requests_id(world, sent):
     assert b"X-Couch-Request-ID: " + trace in lines
     assert [line.split(b"-")[1] for line in lines if line.startswith(b"traceparent: 00-")] == [trace]
     assert b"X-Couch-Request-ID" not in world.decide(gate, world.head(token=token)).head
+
+
+def test_a_database_with_a_very_long_name_is_decided_each_time(world):
+    """A name that is too long to be kept is allowed, and another refused, as often as they are asked for."""
+    name = "a" * 250
+    gate, token = world.gate(), world.token(name)
+    for _ in range(2):
+        assert isinstance(world.decide(gate, world.head(target=b"/notes-" + name.encode(), token=token)), Forward)
+        assert refused(Forbidden, world.decide, gate, world.head(target=b"/x" + name.encode(), token=token)) == "policy"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchgate.core.errors import BadRequest
-from couchgate.core.message import NO_BODY, Fields, Peer, ResponseHead
+from couchgate.core.message import CHUNKED, NO_BODY, Fields, Framing, Peer, RequestHead, ResponseHead
 
 FIELDS = Fields.of(
     (b"Host", b"x"), (b"X-A", b"1"), (b"x-a", b"2"), (b"AUTHORIZATION", b"Bearer s3cret"), (b"x-Empty", b"")
@@ -97,3 +97,29 @@ def test_couchdb_is_told_of_the_peer(address, secure, lines):
     """The scheme always, the address where there is one."""
     peer = Peer.of(address, secure=secure)
     assert peer == (address, secure, lines)
+
+
+def test_heads_are_values():
+    """Two with the same parts are equal and have one hash; one that differs in any part is not, nor another kind."""
+    request = (b"GET", b"/a", 11, Fields.of((b"Host", b"x")), NO_BODY, b"a.b.c")
+    others = (b"PUT", b"/b", 10, Fields(), CHUNKED, b"")
+    assert RequestHead(*request) == RequestHead(*request)
+    assert hash(RequestHead(*request)) == hash(RequestHead(*request))
+    for index, other in enumerate(others):
+        assert RequestHead(*request) != RequestHead(*request[:index], other, *request[index + 1 :])
+    response = (200, b"OK", 11, b"\r\nA: b", [(b"server", b"x")], Framing("length", 3))
+    others = (201, b"", 10, b"", [], Framing("length", 4))
+    assert ResponseHead(*response) == ResponseHead(*response)
+    assert hash(ResponseHead(*response)) == hash(ResponseHead(*response))
+    for index, other in enumerate(others):
+        assert ResponseHead(*response) != ResponseHead(*response[:index], other, *response[index + 1 :])
+    assert len({Framing("length", 3), Framing("length", 3), Framing("close")}) == 2
+    assert RequestHead(*request) != ResponseHead(*response) != Framing("close") != RequestHead(*request)
+
+
+def test_a_heads_repr_holds_no_token():
+    """What a log or a debugger shows of a request has names and its framing, and neither target nor token."""
+    head = RequestHead(
+        b"GET", b"/a?token=s3cret", 11, Fields.of((b"Cookie", b"s3cret")), Framing("length", 3), b"s3cret"
+    )
+    assert repr(head) == "RequestHead(b'GET', version=11, Fields(Cookie), Framing('length', 3))"
