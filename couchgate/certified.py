@@ -16,12 +16,12 @@ Verify = Callable[[Any], None]
 
 
 def name_check(name: str) -> Verify:
-    """A check that a TLS transport's peer has shown a certificate for `name`, a DNS name or an IP address.
+    """A check that the peer of an `SSL.Connection` has shown a certificate for `name`, a DNS name or an IP address.
 
     It raises `service_identity.VerificationError` or `CertificateError`.
     """
     try:
         ip_address(name)
     except ValueError:
-        return lambda carrier: verify_hostname(carrier.getHandle(), name)
-    return lambda carrier: verify_ip_address(carrier.getHandle(), name)
+        return lambda handle: verify_hostname(handle, name)
+    return lambda handle: verify_ip_address(handle, name)

@@ -96,7 +96,8 @@ class _Bounded(ProtocolWrapper):
         """TLS is there (IHandshakeListener)."""
         try:
             if self._verify is not None:
-                self._verify(self.transport)
+                transport: Any = self.transport
+                self._verify(transport.getHandle())
         except (VerificationError, CertificateError):
             self._wrong = True
             self.loseConnection()

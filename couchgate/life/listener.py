@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet import defer, endpoints, task
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from couchgate.life.sites import Site
@@ -28,6 +30,21 @@ class Stoppable(Protocol):
         """Accept no more, beyond those that the system has accepted already."""
 
 
+class _SecureReactor:
+    """What an `ssl:` endpoint listens with (IReactorSSL): a port for what `dressed` makes of TLS's means.
+
+    So who serves decides how: Twisted's transports in the reactor, or each thread by itself.
+    """
+
+    def __init__(self, reactor: Any, dressed: Callable[[Any, Any], Any]) -> None:
+        self._reactor = reactor
+        self._dressed = dressed
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen for `factory`."""
+        return self._reactor.listenTCP(port, self._dressed(contextFactory, factory), backlog, interface)
+
+
 class Listener:
     """`site` behind the endpoint of `settings`."""
 
@@ -40,12 +57,15 @@ class Listener:
         self._reactor = reactor
         self._acceptor: Stoppable | None = None
         self._linger: defer.Deferred[None] | None = None
+        self._creator: Any = None  # of TLS, if the endpoint has that
 
     def bind(self) -> defer.Deferred[None]:
         """Listen. Most endpoints do so at once; fails with NotBoundError."""
         endpoint = self.settings.endpoint
+        secure = endpoint.partition(":")[0].lower() == "ssl"
+        reactor = _SecureReactor(self._reactor, self._by_tls) if secure else self._reactor
         try:
-            listening = endpoints.serverFromString(self._reactor, endpoint).listen(self.site)
+            listening = endpoints.serverFromString(reactor, endpoint).listen(self.site)
         except Exception as error:  # noqa: BLE001  # endpoint parsers raise what they like
             return defer.fail(NotBoundError(f"cannot listen on {endpoint!r}: {error}"))
 
@@ -72,6 +92,19 @@ class Listener:
 
         return listening.addCallbacks(bound, failed)  # type: ignore[no-any-return]  # Twisted's endpoints are untyped
 
+    def _by_tls(self, creator: Any, site: Site) -> Any:
+        self._creator = creator
+        return self._factory(site)
+
+    def _factory(self, site: Site) -> Any:
+        """What the port has connections made by."""
+        if self._creator is None:
+            return site
+        if isinstance(site, ThreadedSite):
+            site.speak_tls(self._creator)
+            return site
+        return TLSMemoryBIOFactory(self._creator, False, site, self._reactor)  # noqa: FBT003  # Twisted's: no client
+
     def serve(self, lane: Lane | None) -> None:
         """Take connections, on `lane` where that can be."""
         if self.port is None:
@@ -85,9 +118,9 @@ class Listener:
         left._acceptor, self._acceptor = self._acceptor, None
         self.site = site
         if self.port is not None:
-            left.site.doStop()
-            self.port.factory = site
-            site.doStart()
+            self.port.factory.doStop()
+            self.port.factory = factory = self._factory(site)
+            factory.doStart()
             self.port.startReading()
         return left
 

@@ -14,9 +14,12 @@ from couchgate.life.setup import Setup
 from couchgate.life.threads import ThreadedSite
 from couchgate.settings import ListenerSettings
 from couchgate.threaded.parts import Present, Upstream
-from couchgate.upstream.blocking import BlockingUpstream, Places
+from couchgate.upstream.blocking import BlockingUpstream, SecureWay
+from couchgate.upstream.dialling import Places
 from couchgate.web.factory import GateSite
 from couchgate.web.request import ClientRequest
+from couchgate.wire.secured import client_side
+from couchgate.wiring import tls_of, verify_of
 
 Log = Callable[[ClientRequest], None]
 Site = GateSite | ThreadedSite
@@ -29,7 +32,7 @@ class Sites:
         self._root = root
         self._pages = pages
         self._reactor = reactor
-        self._places: tuple[object, Places] | None = None
+        self._ways: tuple[object, Places, SecureWay | None] | None = None  # to CouchDB, by these settings
 
     def make(self, setup: Setup, listener: ListenerSettings, count: Log, log: Log | None) -> Site:
         """A site for this listener that obeys `setup`. `count` and `log` are told of each request that is over."""
@@ -82,12 +85,17 @@ class Sites:
     def _present(self, setup: Setup, listener: ListenerSettings) -> Present:
         settings = setup.settings
         upstream = settings.upstream
-        if self._places is None or self._places[0] != upstream:
-            self._places = upstream, Places(upstream.host, upstream.port, upstream.socket)
-        places, seconds = self._places[1], upstream.connect_seconds
+        if self._ways is None or self._ways[0] != upstream:
+            verify = verify_of(upstream)
+            way = None
+            if upstream.tls is not None and verify is not None:
+                way = SecureWay(client_side(tls_of(upstream.tls), self._reactor), verify)
+            self._ways = upstream, Places(upstream.host, upstream.port, upstream.socket), way
+        _, places, way = self._ways
+        seconds = upstream.connect_seconds
 
         def connect(method: bytes) -> Upstream:
-            return BlockingUpstream(places, seconds, method)
+            return BlockingUpstream(places, seconds, method, way)
 
         return Present(
             setup.gate,

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from twisted.internet import defer, protocol
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from couchgate.core.again import stays_until
 from couchgate.core.verdict import Facts
@@ -26,8 +28,10 @@ from couchgate.web.request import ClientRequest
 from couchgate.web.site import Site
 from couchgate.web.stock import StockSite
 from couchgate.wire.lane import Lane
+from couchgate.wire.secured import Secured, server_side
 
 
+@implementer(IProtocolNegotiationFactory)
 class ThreadedSite(protocol.Factory):
     """What a listener in the mode threaded has in the place of a `GateSite`, and answers like one.
 
@@ -52,6 +56,7 @@ class ThreadedSite(protocol.Factory):
         self._told = Site(None, StockSite(reactor), time.time, count, lambda: None, 0.0)
         self._reactor = reactor
         self._empty: defer.Deferred[None] | None = None
+        self._secured: Secured | None = None
         self._obey(present, log)
         tell = reactor.callFromThread
         self._face = ThreadedFace(
@@ -88,6 +93,14 @@ class ThreadedSite(protocol.Factory):
     def buildProtocol(self, addr: Any) -> None:
         """Never for long: `hold` keeps Twisted from accepting."""
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on (ALPN), as a `GateSite` has it."""
+        return [b"http/1.1"]
+
+    def speak_tls(self, creator: Any) -> None:
+        """Make TLS of the connections from now on, by what an endpoint listens with (`IReactorSSL.listenSSL`)."""
+        self._secured = server_side(creator, self, self._reactor)
+
     @staticmethod
     def hold(port: Any) -> None:
         """Let the connections of `port` wait until `take_over`."""
@@ -96,7 +109,7 @@ class ThreadedSite(protocol.Factory):
     def take_over(self, port: Any, lane: Lane | None) -> Accepting:  # noqa: ARG002  # a GateSite needs the lane
         """Serve the connections of `port` in threads."""
         port.stopReading()
-        return self._face.accept(port.socket.dup())
+        return self._face.accept(port.socket.dup(), self._secured)
 
     def wind_down(self) -> None:
         """Each connection may have one more answer; it has one anyway."""

@@ -13,7 +13,7 @@ GATE_KEYS = ("listen", "listeners", "mode", "hosts", "state_dir", "drain_seconds
 LISTENER_KEYS = ("endpoint", "mode", "admin")
 _LISTEN = ("tcp:5985:interface=127.0.0.1",)
 _MODES = ("keepalive", "close", "threaded")
-_FOR_THREADS = ("tcp", "tcp6", "unix", "systemd")  # kinds of endpoints whose sockets are plain ones
+_FOR_THREADS = ("tcp", "tcp6", "ssl", "unix", "systemd")  # kinds of endpoints that threads can serve
 _MOST_DRAIN = 3600
 
 

@@ -85,11 +85,6 @@ def _read(
     top = document.top(data, KEYS[""])
     gate = read_gate(top.table("gate", KEYS["gate"]))
     upstream = read_upstream(top.table("upstream", KEYS["upstream"]))
-    if upstream.secure and any(listener.mode == "threaded" for listener in gate.listeners):
-        raise top.error(
-            "upstream.url",
-            'begins with https://, which mode "threaded" cannot do; let a TLS proxy here go on to CouchDB',
-        )
     tables = top.tables("issuers", KEYS["issuers"])
     for issuer_file in more:
         tables += (_issuer_table(issuer_file),)

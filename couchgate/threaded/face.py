@@ -10,10 +10,11 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from couchgate.threaded.accepting import Accepting
-from couchgate.threaded.parts import Page, Present
+from couchgate.threaded.parts import Page, Present, Secured
 from couchgate.threaded.relay import Relay
 from couchgate.threaded.request import ThreadedRequest
 from couchgate.threaded.serving import Serving
@@ -67,25 +68,28 @@ class ThreadedFace:
 
     # -- connections
 
-    def accept(self, listener: socket.socket) -> Accepting:
-        """Serve the connections of this listening socket, which is the face's own from now on, until it is stopped."""
+    def accept(self, listener: socket.socket, secured: Secured | None = None) -> Accepting:
+        """Serve the connections of this listening socket, which is the face's own from now on, until it is stopped.
+
+        `secured` makes TLS of each of them, in its own thread.
+        """
         with self._lock:
             self._accepting += 1
-        return Accepting(listener, self._accepted, self._no_more, self._warn)
+        return Accepting(listener, partial(self._accepted, secured), self._no_more, self._warn)
 
     def _no_more(self) -> None:
         with self._lock:
             self._accepting -= 1
         self._changed()
 
-    def _accepted(self, sock: socket.socket, address: Any) -> None:
+    def _accepted(self, secured: Secured | None, sock: socket.socket, address: Any) -> None:
         internet = sock.family in (socket.AF_INET, socket.AF_INET6)
         if internet:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         limits = self.present.limits
         most = min(limits.threads, limits.connections)
         present = len(self._serving)  # only this thread adds
-        serving = Serving(self, sock, address[0] if internet else "", refused=present >= most)
+        serving = Serving(self, sock, address[0] if internet else "", secured, refused=present >= most)
         if present >= most + REFUSING:
             serving.turn_away()
             return

@@ -19,7 +19,7 @@ from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 from couchgate.http1.manners import END_SECONDS, HALF_CLOSED_SECONDS, HELD, JSON, WITHOUT_BODY, overdue
 from couchgate.http1.requests import BodyReader
 from couchgate.threaded.client import Client, ClientGone
-from couchgate.threaded.parts import Present, Upstream
+from couchgate.threaded.parts import Present, Sock, Upstream
 from couchgate.threaded.request import ThreadedRequest
 from couchgate.threaded.waiting import TICK, wait
 
@@ -84,31 +84,51 @@ class Relay:
             data, client.buffer = client.buffer, b""
             self._feed(data)
             return
-        reading, writing = [], []
+        reading: list[Sock] = []
+        writing: list[Sock] = []
         watches = not client.half_closed and self._complete and len(client.buffer) <= self._present.limits.head_bytes
         if reads_body or watches:
             reading.append(client.sock)
         if client.unsent:
             writing.append(client.sock)
         if upstream is not None:
-            if not upstream.connected or upstream.unsent:
-                writing.append(upstream.sock)
-            if upstream.connected and not client.unsent:
-                reading.append(upstream.sock)
+            if not upstream.connected:
+                awaited = upstream.awaited()
+                reading += awaited[0]
+                writing += awaited[1]
+            else:
+                if upstream.unsent:
+                    writing.append(upstream.sock)
+                if not client.unsent:
+                    reading.append(upstream.sock)
         readable, writable = wait(reading, writing, TICK)
         if self._face.cutting:
             raise ClientGone
         if client.sock in writable and client.unsent:
             self._progress()
             client.flush()
-        if upstream is not None and upstream.sock in writable:
-            self._write_up(upstream)
-        if upstream is not None and upstream.sock in readable and upstream.connected and not client.unsent:
-            self._read_down(upstream)
+        if upstream is not None:
+            self._serve_upstream(upstream, readable, writable)
         if client.sock in readable and not self._over:
             self._read_up(reads_body=reads_body)
         if not self._over:
             self._look()
+
+    def _serve_upstream(self, upstream: Upstream, readable: set[Sock], writable: set[Sock]) -> None:
+        if not upstream.connected:
+            upstream.go_on(readable | writable)
+            if upstream.connected:
+                self._progress()
+                if self._face.recorder is not None:
+                    self._face.recorder.upstream(self.request.record)
+            return
+        if upstream.sock in writable:
+            before = len(upstream.unsent)
+            upstream.flush()
+            if len(upstream.unsent) != before:
+                self._progress()
+        if upstream.sock in readable and not self._client.unsent:
+            self._read_down(upstream)
 
     def _progress(self) -> None:
         self._since = time.monotonic()
@@ -129,14 +149,6 @@ class Relay:
             lines = b"Content-Length: %d\r\n" % framing.length
         upstream.send(b"%b%bConnection: close\r\n\r\n%b" % (self._forward.head, lines, self._take_held()))
 
-    def _write_up(self, upstream: Upstream) -> None:
-        before, connected = len(upstream.unsent), upstream.connected
-        upstream.writable()
-        if upstream.connected and not connected and self._face.recorder is not None:
-            self._face.recorder.upstream(self.request.record)
-        if len(upstream.unsent) != before:
-            self._progress()
-
     def _take_held(self) -> bytes:
         """What of the held body may go up now: all of it once it is complete, else all but its last piece."""
         held = self._held
@@ -155,8 +167,8 @@ class Relay:
         if data is None:
             return
         if not data:
-            if not self._complete or self._follower is not None:
-                raise ClientGone  # a cut body will never be whole, and a feed has no end to wait for
+            if not self._complete or self._follower is not None or client.secure:
+                raise ClientGone  # a cut body is never whole, a feed has no end to wait for, TLS has no half of an end
         elif reads_body:
             self._feed(data)
         else:
@@ -229,8 +241,8 @@ class Relay:
             return
         waited = time.monotonic() - self._since
         if upstream is not None and not upstream.connected:
-            upstream.look()
-        elif client.unsent or (client.half_closed and waited > HALF_CLOSED_SECONDS):
+            return  # it has a time of its own for that
+        if client.unsent or (client.half_closed and waited > HALF_CLOSED_SECONDS):
             if waited > limits.idle_seconds:
                 raise ClientGone
         elif not self._complete and (upstream is None or not upstream.unsent):

@@ -25,7 +25,7 @@ from couchgate.core.verdict import Admission, Forward, NeedKeys, NeedPrincipal
 from couchgate.http1.manners import new_trace
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.threaded.client import Client, ClientGone
-from couchgate.threaded.parts import Page, Present
+from couchgate.threaded.parts import Page, Present, Secured
 from couchgate.threaded.relay import Relay
 from couchgate.threaded.request import ThreadedRequest
 
@@ -40,12 +40,17 @@ def _no_thread() -> Unavailable:
 
 
 class Serving:
-    """Serves the client on `sock`, who came from `address`, for `face`; or, if `refused`, just says that it cannot."""
+    """Serves the client on `sock`, who came from `address`, for `face`; or, if `refused`, just says that it cannot.
 
-    def __init__(self, face: ThreadedFace, sock: socket.socket, address: str, *, refused: bool) -> None:
+    `secured` makes TLS of the socket, if it is to be.
+    """
+
+    def __init__(
+        self, face: ThreadedFace, sock: socket.socket, address: str, secured: Secured | None, *, refused: bool
+    ) -> None:
         self._face = face
-        self._client = Client(sock, lambda: face.cutting)
-        self._peer = Peer.of(address, secure=False)
+        self._client = Client(sock, lambda: face.cutting, secured)
+        self._peer = Peer.of(address, secure=secured is not None)
         self._refusal = _no_thread() if refused else None
         self._body: BodyReader | None = None
         self.request: ThreadedRequest | None = None  # the one under way
@@ -58,6 +63,7 @@ class Serving:
         if recorder is not None:
             self._record = recorder.accepted(keepalive=False)
         try:
+            client.shake_hands(face.present.limits.head_seconds, lambda: face.draining)
             head = self._refusal or self._take_head()
             if isinstance(head, GateError):
                 self._refuse_unread(head)
@@ -81,12 +87,15 @@ class Serving:
             face.closed(self)
 
     def turn_away(self) -> None:
-        """Say that there is no thread, if that can be said without one, and close."""
+        """Say that there is no thread, if that can be said without one, and close. By TLS it cannot."""
         request = self._begin(_UNREADABLE, self._face.present)
         request.endpoint = "unread"
-        answer = request.refusal(_no_thread())
-        with suppress(ClientGone):
-            self._client.send(answer)
+        if self._client.secure:
+            request.refused(_no_thread())
+        else:
+            answer = request.refusal(_no_thread())
+            with suppress(ClientGone):
+                self._client.send(answer)
         self._finished()
         self._client.hang_up()
 

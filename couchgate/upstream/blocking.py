@@ -1,84 +1,72 @@
 """CouchDB on blocking sockets, the twin of `connection` and `connectors`: a fresh connection for each request.
 
-Sockets here do not block by themselves: who waits does so with `select`, for CouchDB and its own client together, so
+Sockets here do not block by themselves: who waits does so with `poll`, for CouchDB and its own client together, so
 that either side's end is seen at once. Nothing is shared between two requests but the addresses of a name.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 import time
+from collections.abc import Collection
 from contextlib import suppress
+from typing import Any, NoReturn
 
+from couchgate.certified import Verify
 from couchgate.core.errors import BadGateway, Unavailable
 from couchgate.core.message import ResponseHead
 from couchgate.http1.responses import ResponseReader
 from couchgate.system import RESET
+from couchgate.upstream.dialling import Dialling, Places, too_late, unreachable
+from couchgate.upstream.secure import no_tls
+from couchgate.wire.secured import Secured, SecureSocket, TlsBroken
 
 RECEIVE = 65536  # bytes taken at once
-REMEMBERED = 30.0  # seconds until a name is looked up again
-AGAIN_SECONDS = 0.02  # between two attempts at a Unix socket whose queue is full
-_BEGUN = frozenset((0, errno.EINPROGRESS, errno.EWOULDBLOCK))
-_DOWN = "CouchDB cannot be reached."
-
-Place = tuple[socket.AddressFamily, "tuple[str, int] | str"]
 
 
-def _unreachable(reason: str = _DOWN) -> Unavailable:
-    return Unavailable(reason, code="upstream_down")
+class SecureWay:
+    """How CouchDB is reached by TLS: `secured` makes it of a socket, `verify` judges the certificate once more."""
 
+    def __init__(self, secured: Secured, verify: Verify) -> None:
+        self._secured = secured
+        self._verify = verify
 
-class Places:
-    """Where CouchDB is: at `host` and `port`, or at the Unix socket `path`. The address that answered last comes first.
+    def begin(self, sock: socket.socket) -> SecureSocket:
+        """TLS on this connected socket, whose handshake comes next."""
+        return self._secured(sock)
 
-    Threads may share it.
-    """
-
-    def __init__(self, host: str, port: int, path: str | None = None) -> None:
-        self._host = host
-        self._port = port
-        self._path = path
-        self._known: tuple[Place, float] | None = None  # and until when
-
-    def all(self) -> list[Place]:
-        """Every address to try, in this order. Raises Unavailable."""
-        if self._path is not None:
-            return [(socket.AF_UNIX, self._path)]
-        known = self._known
-        if known is not None and time.monotonic() < known[1]:
-            return [known[0]]
+    def shake_hands(self, tls: SecureSocket) -> bool:
+        """Go on; whether the certificate is verified. Raises Unavailable."""
         try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            if not tls.shake_hands():
+                return False
+            self._verify(tls.connection)
+        except TlsBroken as error:
+            raise no_tls(error.reason, tls.connection) from None
         except OSError:
-            raise _unreachable() from None
-        return [(family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
-
-    def answered(self, place: Place) -> None:
-        """This one did."""
-        if self._path is None:
-            self._known = place, time.monotonic() + REMEMBERED
-
-    def failed(self) -> None:
-        """The one that answered last did not."""
-        self._known = None
+            raise unreachable() from None
+        except Exception as error:  # noqa: BLE001  # whatever it is, this is not who it should be
+            raise no_tls(error, tls.connection) from None
+        return True
 
 
 class BlockingUpstream:
-    """One exchange with CouchDB. It connects to `places`, within `seconds` in all.
+    """One exchange with CouchDB. It connects to `places`, within `seconds` in all; by TLS, if there is a `way`.
 
-    `sock` is to be waited for: for writing until `connected` and while there is `unsent`, else for reading.
+    Until `connected`, wait for those `awaited`, and `go_on`. From then on `sock` is to be waited for: for reading, and
+    for writing while there is `unsent`. Nothing is sent before, so by TLS not before the certificate was verified.
     """
 
-    def __init__(self, places: Places, seconds: float, method: bytes) -> None:
-        self._places = places
+    def __init__(self, places: Places, seconds: float, method: bytes, way: SecureWay | None = None) -> None:
         self._deadline = time.monotonic() + seconds
-        self._left = places.all()
+        self._way = way
         self._reader = ResponseReader(method)
         self._deaf = False  # it takes nothing more of the request
+        self._tls: SecureSocket | None = None
+        self.sock: Any = None  # a socket, plain or by TLS
         self.connected = False
         self.unsent: bytes | memoryview = b""
-        self.sock = self._next()
+        self._dialling: Dialling | None = Dialling(places, seconds)
 
     @property
     def head(self) -> ResponseHead | None:
@@ -90,61 +78,37 @@ class BlockingUpstream:
         """Whether the answer is complete."""
         return self._reader.done
 
-    def _next(self) -> socket.socket:
-        """Begin to connect to the next address. Raises Unavailable."""
-        while self._left:
-            family, address = self._left[0]
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setblocking(False)  # noqa: FBT003  # the socket's own signature
-            if isinstance(address, str):
-                while (problem := sock.connect_ex(address)) == errno.EAGAIN and time.monotonic() < self._deadline:
-                    time.sleep(AGAIN_SECONDS)  # the kernel does not wait for room there
-                begun = not problem
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                begun = sock.connect_ex(address) in _BEGUN
-            if begun:
-                now = time.monotonic()
-                self._give_up = now + (self._deadline - now) / len(self._left)
-                return sock
-            sock.close()
-            self._left.pop(0)
-        self._places.failed()
-        raise _unreachable()
+    def awaited(self) -> tuple[list[Any], list[Any]]:
+        """The sockets that the connection depends on: to be read, to be written."""
+        if self._dialling is not None:
+            return self._dialling.awaited()
+        assert self._tls is not None  # noqa: S101  # for the type checker: the handshake is under way
+        return ([], [self._tls]) if self._tls.writing else ([self._tls], [])
 
-    def look(self) -> None:
-        """Time has passed while it connects. Raises Unavailable."""
-        now = time.monotonic()
-        if now > self._deadline:
-            self._places.failed()
-            raise _unreachable("CouchDB cannot be reached in time.")
-        if now > self._give_up:
-            self._try_next()
-
-    def writable(self) -> None:
-        """The socket can be written to, or has failed to connect. Raises Unavailable."""
-        if self.connected:
-            self._flush()
-            return
-        if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._try_next()
+    def go_on(self, ready: Collection[Any]) -> None:
+        """Connect further; `ready` of those awaited are, perhaps none: time has passed. Raises Unavailable."""
+        if self._dialling is not None:
+            self.sock = self._dialling.go_on(ready)
+            if self.sock is None:
+                return
+            self._dialling = None
+            if self._way is not None:
+                self.sock = self._tls = self._way.begin(self.sock)
+        if self._way is not None and self._tls is not None and not self._way.shake_hands(self._tls):
+            if time.monotonic() > self._deadline:
+                raise too_late()
             return
         self.connected = True
-        self._places.answered(self._left[0])
-        self._flush()
-
-    def _try_next(self) -> None:
-        self.sock.close()
-        self._left.pop(0)
-        self.sock = self._next()
+        self.flush()
 
     def send(self, data: bytes) -> None:
         """Send `data` of the request, now or when the socket can be written to."""
         self.unsent = bytes(self.unsent) + data if self.unsent else data
         if self.connected:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send more of what is `unsent`, if it takes some now."""
         if self._deaf:
             self.unsent = b""
         while self.unsent:
@@ -168,23 +132,31 @@ class BlockingUpstream:
             data = self.sock.recv(RECEIVE)
         except (BlockingIOError, InterruptedError):
             return None
-        except OSError:
-            self._lost()
+        except OSError as error:
+            self._lost(error)
         if data:
             return reader.feed(data)
         if not reader.ended():
-            self._lost()
+            self._lost(None)
         reader.done = True
         return b""
 
-    def _lost(self) -> None:
+    def _lost(self, error: OSError | None) -> NoReturn:
         if self._reader.touched:
             raise BadGateway("CouchDB's answer broke off.", code="upstream_cut")
+        if isinstance(error, TlsBroken):  # with TLS 1.3 the gate's certificate is refused only now
+            raise no_tls(error.reason)
         raise Unavailable("CouchDB closed the connection without an answer.", code="upstream_closed")
 
     def close(self) -> None:
         """End it; CouchDB stops working on what is unfinished."""
-        if not self.done:
-            with suppress(OSError):  # RST: an end of ours must not look like the end of a request
+        if self._dialling is not None:
+            self._dialling.close()
+        if self.sock is None:
+            return
+        with suppress(OSError):
+            if not self.done:  # RST: an end of ours must not look like the end of a request
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            elif self._tls is not None:
+                self._tls.goodbye()
         self.sock.close()

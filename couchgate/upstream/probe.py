@@ -108,7 +108,7 @@ class _Caller(protocol.Protocol):
         carrier: Any = self.transport
         if self._verify is not None:
             try:
-                self._verify(carrier)
+                self._verify(carrier.getHandle())
             except Exception:  # noqa: BLE001  # whatever it is, this is not who it should be
                 self.connectionLost(Failure())
                 carrier.abortConnection()

@@ -24,21 +24,26 @@ from couchgate.wire.transport import TransportWire
 
 def unavailable(reason: Failure, carrier: Any = None) -> Unavailable:
     """Why there is no connection, for people and logs. `carrier` is the TLS transport, if there is one."""
-    if reason.check(VerificationError, CertificateError):
-        why = "its certificate is for another name than the gate expects"
-    elif reason.check(SSL.Error):
-        why = _words(reason.value, carrier)
+    if reason.check(VerificationError, CertificateError, SSL.Error):
+        return no_tls(reason.value, None if carrier is None else carrier.getHandle())
+    in_time = " in time" if reason.check(defer.TimeoutError) else ""
+    return Unavailable(f"CouchDB cannot be reached{in_time}.", code="upstream_down", retry_after=RETRY_AFTER)
+
+
+def no_tls(error: Any, handle: Any = None) -> Unavailable:
+    """Why there is no TLS, for people and logs. `handle` is the `SSL.Connection`, if there is one."""
+    if isinstance(error, SSL.Error):
+        why = _words(error, handle)
     else:
-        return Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
+        why = "its certificate is for another name than the gate expects"
     return Unavailable(f"There is no TLS with CouchDB: {why}.", code="upstream_tls", retry_after=RETRY_AFTER)
 
 
-def _words(error: Any, carrier: Any) -> str:
+def _words(error: SSL.Error, handle: Any) -> str:
     """What OpenSSL says; for a certificate that it does not accept, why."""
     said = [str(part[-1]) for part in error.args[0]] if error.args and isinstance(error.args[0], list) else []
     if "certificate verify failed" not in said:
         return ", ".join(said) or "the handshake failed"
-    handle = None if carrier is None else carrier.getHandle()
     chain = (handle.get_peer_cert_chain(as_cryptography=True) if handle is not None else None) or ()
     now = datetime.now(UTC)
     if any(certificate.not_valid_after_utc < now for certificate in chain):
@@ -66,7 +71,7 @@ class SecureWire(TransportWire):
     def handshakeCompleted(self) -> None:
         """TLS is there (IHandshakeListener)."""
         try:
-            self._verify(self._carrier)
+            self._verify(self._carrier.getHandle())
         except (VerificationError, CertificateError):
             self._refuse(Failure())
             self.abort()

@@ -47,20 +47,15 @@ BAD = {
         '[gate]\nmode = "keep-alive"\n[upstream]',
         'gate.mode must be "keepalive", "close" or "threaded", not \'keep-alive\'; did you mean "keepalive"?',
     ),
-    "threads behind TLS": (
+    "threads behind something else": (
         "[upstream]",
-        '[gate]\nmode = "threaded"\nlisten = ["tcp:1", "ssl:443"]\n[upstream]',
-        "gate.listen[1] cannot be served in mode \"threaded\", which is for tcp, tcp6, unix and systemd: not 'ssl:443'",
+        '[gate]\nmode = "threaded"\nlisten = ["ssl:1", "haproxy:tcp:443"]\n[upstream]',
+        'gate.listen[1] cannot be served in mode "threaded", which is for tcp, tcp6, ssl, unix and systemd: not',
     ),
-    "a listener of threads behind TLS": (
+    "a listener of threads behind something else": (
         "[upstream]",
-        '[gate]\nlisteners = [{ endpoint = "ssl:443", mode = "threaded" }]\n[upstream]',
-        'gate.listeners[0].endpoint cannot be served in mode "threaded", which is for tcp, tcp6, unix and systemd',
-    ),
-    "threads before TLS": (
-        '[upstream]\nurl = "http://127.0.0.1:5984"',
-        '[gate]\nmode = "threaded"\n[upstream]\nurl = "https://couch.example.com"',
-        'upstream.url begins with https://, which mode "threaded" cannot do; let a TLS proxy here go on to CouchDB',
+        '[gate]\nlisteners = [{ endpoint = "haproxy:tcp:443", mode = "threaded" }]\n[upstream]',
+        'gate.listeners[0].endpoint cannot be served in mode "threaded", which is for tcp, tcp6, ssl, unix and systemd',
     ),
     "bad endpoint": (
         "[upstream]",

@@ -25,13 +25,13 @@ ORIGIN = b"https://app.example.com"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
 HELLO = OK + b'{"ok":true}'
 _LISTENS = re.compile(r"couchgate listens on \w+\(.*?(?:port=(\d+)|b?'(/.*?)')\) \((\w+)\)")
-_THREADED = '    { endpoint = "tcp:0:interface=127.0.0.1:backlog=202", mode = "threaded" },'
+_TCP = "tcp:0:interface=127.0.0.1"
 _SETTINGS = """
 [gate]
 listeners = [
     {{ endpoint = "{endpoint}", mode = "keepalive", admin = {admin} }},
     {{ endpoint = "{close_endpoint}", mode = "close" }},
-{threaded}
+    {{ endpoint = "{threaded_endpoint}", mode = "threaded" }},
 ]
 drain_seconds = {drain_seconds}
 
@@ -74,9 +74,8 @@ access = "{access}"
 class LiveGate:
     """A running gate. `port` serves in mode keepalive, `close_port` in mode close; a path, if it is a Unix socket.
 
-    `ports` has them by mode, and that of mode threaded unless CouchDB is reached by TLS. `endpoints` are the first two
-    listeners; with `admin` the first
-    is for administrators, whose role is `role`. `listener` is a socket for the first of them, handed over as systemd
+    `ports` has them by mode. `endpoints` are the listeners, in the order keepalive, close, threaded; with `admin` the
+    first is for administrators, whose role is `role`. `listener` is a socket for the first of them, handed over as systemd
     does it; `command` is what runs the gate, `prologue` is Python that comes before it.
     """
 
@@ -96,7 +95,7 @@ class LiveGate:
         more_upstream="",
         more_log="",
         listener=None,
-        endpoints=("tcp:0:interface=127.0.0.1", "tcp:0:interface=127.0.0.1:backlog=201"),
+        endpoints=(_TCP, f"{_TCP}:backlog=201", f"{_TCP}:backlog=202"),
         command=(),
         prologue="",
         env=None,
@@ -107,7 +106,6 @@ class LiveGate:
         self.access_log = self.directory / "access.log"
         (self.directory / "key.pem").write_bytes(self.minter.public_pem())
         settings = self.directory / "couchgate.toml"
-        modes = 2 if upstream_url.startswith("https:") else 3  # a threaded listener reaches CouchDB without TLS only
         settings.write_text(
             _SETTINGS.format(
                 upstream=upstream_url,
@@ -123,7 +121,7 @@ class LiveGate:
                 more_log=more_log,
                 endpoint=endpoints[0] if listener is None else "systemd:domain=INET:index=0",
                 close_endpoint=endpoints[1],
-                threaded=_THREADED if modes == 3 else "",
+                threaded_endpoint=endpoints[2],
             )
         )
         self._log = self.directory / "gate.log"
@@ -142,7 +140,7 @@ class LiveGate:
         def listening():
             assert self.process.poll() is None, self.log()
             ports = {mode: int(port) if port else path for port, path, mode in _LISTENS.findall(self.log())}
-            return ports if len(ports) == modes else None
+            return ports if len(ports) == len(endpoints) else None
 
         self.ports = ports = eventually(listening, 30)
         self.port, self.close_port = ports["keepalive"], ports["close"]

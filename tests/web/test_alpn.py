@@ -29,10 +29,12 @@ def test_a_client_is_served_whatever_else_it_offers(offered, tmp_path):
         trusting.set_alpn_protocols(list(offered))
     endpoint = f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
     upstream = Upstream()
-    with running_gate(upstream, endpoints=(endpoint, f"{endpoint}:backlog=201")) as gate:
-        sock = socket.create_connection(("127.0.0.1", gate.port), PATIENCE)
-        client = Visitor(trusting.wrap_socket(sock, server_hostname="localhost"))
-        client.send(b"GET /_gate/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert client.answer().status == 200
-        assert client.sock.selected_alpn_protocol() == ("http/1.1" if offered else None)
+    endpoints = (endpoint, f"{endpoint}:backlog=201", f"{endpoint}:backlog=202")
+    with running_gate(upstream, endpoints=endpoints) as gate:
+        for mode in ("keepalive", "threaded"):
+            sock = socket.create_connection(("127.0.0.1", gate.ports[mode]), PATIENCE)
+            client = Visitor(trusting.wrap_socket(sock, server_hostname="localhost"))
+            client.send(b"GET /_gate/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.answer().status == 200
+            assert client.sock.selected_alpn_protocol() == ("http/1.1" if offered else None)
     upstream.close()

@@ -15,7 +15,7 @@ from tests.upstream.certificates import Authority
 from tests.web.live import OK, running_gate
 from tests.web.sockets import PATIENCE, Client, Stream, Upstream, meanwhile
 
-MODES = pytest.mark.parametrize("mode", ["keepalive", "close"])
+MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 MEGABYTE = bytes(1 << 20)
 
 
@@ -72,7 +72,8 @@ def secure_doors(folder, **options):
 
     endpoint = f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
     upstream = Upstream()
-    with running_gate(upstream, endpoints=(endpoint, f"{endpoint}:backlog=201"), **options) as gate:
+    endpoints = (endpoint, f"{endpoint}:backlog=201", f"{endpoint}:backlog=202")
+    with running_gate(upstream, endpoints=endpoints, **options) as gate:
         yield Doors(gate, upstream, connect)
     upstream.close()
 
@@ -88,7 +89,8 @@ def local_doors(folder, **options):
         return sock
 
     upstream = Upstream()
-    with running_gate(upstream, endpoints=(f"unix:{folder}/a", f"unix:{folder}/b"), **options) as gate:
+    endpoints = [f"unix:{folder}/{name}" for name in "abc"]
+    with running_gate(upstream, endpoints=endpoints, **options) as gate:
         yield Doors(gate, upstream, connect)
     upstream.close()
 
@@ -234,17 +236,16 @@ def test_a_body_without_length_ends_with_the_goodbye_of_tls(mode, tmp_path):
 
 
 def test_a_handshake_that_is_not_finished_is_closed(tmp_path):
-    """Who connects to a TLS listener and says nothing, or half of a greeting, is let go of after idle_seconds."""
-    with secure_doors(tmp_path, limits="idle_seconds = 0.5") as doors:
-        for said in (b"", b"\x16\x03\x01\x02\x00\x01"):
-            sock = socket.create_connection(("127.0.0.1", doors.gate.port))
-            stream = Stream(sock, sock.getpeername())
-            stream.send(said)
-            stream.ending(4)
-        sock = socket.create_connection(("127.0.0.1", doors.gate.port))
-        stream = Stream(sock, sock.getpeername())
-        stream.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b"HTTP/" not in stream.ending(4)[1]
+    """Who connects to a TLS listener and says nothing, or half of a greeting, is let go of after idle_seconds; by a
+    thread, after head_seconds.
+    """
+    with secure_doors(tmp_path, limits="idle_seconds = 0.5\nhead_seconds = 0.5") as doors:
+        for port in doors.gate.ports.values():
+            for said in (b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+                sock = socket.create_connection(("127.0.0.1", port))
+                stream = Stream(sock, sock.getpeername())
+                stream.send(said)
+                assert b"HTTP/" not in stream.ending(4)[1]
 
 
 def serve(upstream, stopped):
