@@ -148,7 +148,7 @@ CODES: dict[str, Meaning] = {
         "The gate had as many clients as [limits] connections allows.", "Raise it, or start another gate."
     ),
     "threads": Meaning(
-        "A listener of mode threaded had as many clients as [limits] threads allows.",
+        "A listener of mode threaded had as many clients as [limits] threads allows, or half as many waited for keys.",
         "Raise it; each open feed takes one.",
     ),
     "mode": Meaning(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from twisted.internet import defer, protocol
@@ -19,6 +18,7 @@ from couchgate.core.verdict import Facts
 from couchgate.life.pages import Page
 from couchgate.recorder.flight import Flight
 from couchgate.threaded.accepting import Accepting
+from couchgate.threaded.client import ClientGone
 from couchgate.threaded.face import ThreadedFace
 from couchgate.threaded.parts import Present
 from couchgate.threaded.relay import Relay
@@ -57,13 +57,14 @@ class ThreadedSite(protocol.Factory):
         self._reactor = reactor
         self._empty: defer.Deferred[None] | None = None
         self._secured: Secured | None = None
+        self._asked: set[defer.Deferred[Any]] = set()  # what threads wait for
         self._obey(present, log)
         tell = reactor.callFromThread
         self._face = ThreadedFace(
             present,
             pages,
             elsewhere,
-            call=partial(blockingCallFromThread, reactor),
+            call=self._call,
             wall=time.time,
             finished=lambda request: tell(self._finished, request),
             fault=lambda error: tell(self._fault, Failure(error)),
@@ -135,8 +136,10 @@ class ThreadedSite(protocol.Factory):
             empty.callback(None)
 
     def cut(self) -> None:
-        """Cut every connection."""
+        """Cut every connection, and end what threads wait for."""
         self._face.cutting = True
+        for waiting in list(self._asked):
+            waiting.cancel()
 
     @property
     def recorder(self) -> Flight | None:
@@ -157,7 +160,25 @@ class ThreadedSite(protocol.Factory):
         """How many clients are connected."""
         return self._face.connections
 
-    # -- what threads tell
+    # -- what threads ask and tell
+
+    def _call(self, ask: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return blockingCallFromThread(self._reactor, self._ask, ask, args)
+        except defer.CancelledError:
+            raise ClientGone from None  # it is being cut
+
+    def _ask(self, ask: Callable[..., Any], args: tuple[Any, ...]) -> defer.Deferred[Any]:
+        if self._face.cutting:
+            return defer.fail(defer.CancelledError())
+        waiting = defer.maybeDeferred(ask, *args)
+        self._asked.add(waiting)
+
+        def over(result: Any) -> Any:
+            self._asked.discard(waiting)
+            return result
+
+        return waiting.addBoth(over)
 
     def _finished(self, ended: ThreadedRequest) -> None:
         """A request is over."""

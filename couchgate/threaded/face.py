@@ -9,10 +9,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from couchgate.core.errors import Unavailable
 from couchgate.threaded.accepting import Accepting
 from couchgate.threaded.parts import Page, Present, Secured
 from couchgate.threaded.relay import Relay
@@ -63,6 +65,7 @@ class ThreadedFace:
         self._lock = threading.Lock()
         self._serving: set[Serving] = set()
         self._accepting = 0
+        self._waiting = 0
         self._feeds: set[Relay] = set()
         self._feed_counts: Counter[str] = Counter()
 
@@ -129,6 +132,23 @@ class ThreadedFace:
         self.draining = True
         for relay in self.open_feeds():
             relay.ending = True
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """One more thread waits for what only the reactor finds out. Raises Unavailable.
+
+        Anybody can make it wait, by inventing a key id: so it is half of the threads at most, and the others serve.
+        """
+        limits = self.present.limits
+        with self._lock:
+            if self._waiting >= max(1, min(limits.threads, limits.connections) // 2):
+                raise Unavailable("The gate has no thread to spare for waiting.", code="threads", retry_after=1)
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     # -- feeds
 

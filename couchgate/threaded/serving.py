@@ -291,10 +291,11 @@ class Serving:
 
         A reload may have brought others meanwhile, and then nothing was asked of them.
         """
-        person = None
-        if isinstance(need, NeedPrincipal):
-            known = self._face.call(present.ask_people, need.credential, self._peer.address)
-            person = known if self._face.present.ask_people == present.ask_people else None
-        else:
-            self._face.call(present.refresh, need.rules_id, need.kid)
-        return self._face.present.facts is present.facts, person
+        face, person = self._face, None
+        with face.waiting():
+            if isinstance(need, NeedPrincipal):
+                known = face.call(present.ask_people, need.credential, self._peer.address)
+                person = known if face.present.ask_people == present.ask_people else None
+            else:
+                face.call(present.refresh, need.rules_id, need.kid)
+        return face.present.facts is present.facts, person

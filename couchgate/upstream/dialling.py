@@ -109,9 +109,8 @@ class Places:
             return self._lookup
 
     def answered(self, place: Place) -> None:
-        """This one did."""
-        if self._fixed is None:
-            self._known = place, time.monotonic() + REMEMBERED
+        """This one of those looked up did."""
+        self._known = place, time.monotonic() + REMEMBERED
 
     def failed(self) -> None:
         """The one that answered last did not."""
@@ -155,7 +154,9 @@ class Dialling:
             self._next()
         for sock in [sock for sock in self._trying if sock in ready]:
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._places.answered(self._trying.pop(sock))
+                place = self._trying.pop(sock)
+                if self._looked_up:
+                    self._places.answered(place)
                 self.close()
                 return sock
             del self._trying[sock]

@@ -71,6 +71,7 @@ class ReloadedGate:
         *,
         ports=(),
         close_ports=(),
+        others=(),
         mode="keepalive",
         upstream=None,
         rules=RULES,
@@ -81,9 +82,10 @@ class ReloadedGate:
         access="access.log",
         auth='auth = "none"',
     ):
-        """Write settings; `ports` are further listeners, `close_ports` too, in mode close."""
+        """Write settings; `ports` are further listeners, `close_ports` too, in mode close, and `others` by endpoint."""
         modes = {**dict.fromkeys((self.port, *ports), mode), **dict.fromkeys(close_ports, "close")}
-        listeners = ", ".join(f"{{endpoint = '{tcp(port)}', mode = '{each}'}}" for port, each in modes.items())
+        endpoints = {**{tcp(port): each for port, each in modes.items()}, **dict.fromkeys(others, mode)}
+        listeners = ", ".join(f"{{endpoint = '{each}', mode = '{mode}'}}" for each, mode in endpoints.items())
         new = self.path.with_suffix(".new")
         new.write_text(
             f"[gate]\nlisteners = [{listeners}]\n"

@@ -75,8 +75,8 @@ class LiveGate:
     """A running gate. `port` serves in mode keepalive, `close_port` in mode close; a path, if it is a Unix socket.
 
     `ports` has them by mode. `endpoints` are the listeners, in the order keepalive, close, threaded; with `admin` the
-    first is for administrators, whose role is `role`. `listener` is a socket for the first of them, handed over as systemd
-    does it; `command` is what runs the gate, `prologue` is Python that comes before it.
+    first is for administrators, whose role is `role`. `listener` is a socket for the first of them, handed over as
+    systemd does it; `command` is what runs the gate, `prologue` is Python that comes before it.
     """
 
     def __init__(

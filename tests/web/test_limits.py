@@ -123,10 +123,11 @@ def test_too_many_connections_are_503(gate, upstream, mode):
 def test_too_many_feeds_of_one_person_are_429(gate, upstream, mode):
     """The third feed of alice is refused, bob's is not, and alice may open another when one has ended."""
     target = "/db/_changes?feed=longpoll&since=1"
-    clients = [gate.client("GET", target, mode=mode) for _ in range(2)]
-    peers = [upstream.accept(), upstream.accept()]
-    for peer in peers:
-        peer.message()
+    clients, peers = [], []
+    for _ in range(2):  # one after the other: threads would reach CouchDB in any order
+        clients.append(gate.client("GET", target, mode=mode))
+        peers.append(upstream.accept())
+        peers[-1].message()
     answer = gate.client("GET", target, mode=mode).message()
     assert (answer.status, json.loads(answer.body)["error"]) == (429, "too_many_requests")
     bob = gate.client("GET", target, token=gate.token(sub="bob"), mode=mode)
