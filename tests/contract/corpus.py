@@ -31,9 +31,11 @@ OK = answer()
 
 
 class Case(NamedTuple):
-    """One request. `raw` is sent as it is, in place of head and body; `token` None: without one, "" a good one.
+    """One request. `raw` is sent as it is, in place of head and body; `token` None: without one, "" a good one, else it
+    is "expired", "foreign" or the token.
 
-    `cut`: CouchDB resets the connection behind `answer`.
+    `cut`: CouchDB resets the connection behind `answer`; `ends`: it closes it. `begun`: CouchDB may hear of the request
+    before it is refused, and never has the whole of it.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Case(NamedTuple):
     token: str | None = ""
     raw: bytes | None = None
     cut: bool = False
+    ends: bool = False
+    begun: bool = False
 
 
 def refused(name, *args, **more):
