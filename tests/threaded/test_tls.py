@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from tests.reload.gates import free_port
+from tests.ports import free_port
 from tests.upstream.certificates import Authority
 from tests.web.live import HELLO, running_gate
 from tests.web.sockets import PATIENCE, Client, Upstream, eventually
