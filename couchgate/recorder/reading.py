@@ -130,19 +130,20 @@ def read_head(data: bytes, size: int) -> Recording:
 def _slots(data: bytes, size: int) -> int:
     if not any(data[: HEAD.size]):
         raise UnfinishedRingError("it is not finished: its process makes it now, or was ended meanwhile")
-    if not LEAST_BYTES <= size <= MOST_BYTES or len(data) < RING_AT:
+    if not RING_AT < size <= MOST_BYTES or len(data) < RING_AT:
         raise UnreadableRingError(f"it has {size} bytes, and a ring has {LEAST_BYTES} to {MOST_BYTES}")
     magic, record_bytes, _, slots, _, _, check = HEAD.unpack_from(data)
     if magic != MAGIC or record_bytes != RECORD_BYTES or crc32(data[: HEAD.size - 4]) != check:
         raise UnreadableRingError("it does not begin as a ring of this version does")
-    if not 0 < slots <= slots_of(size):
-        raise UnreadableRingError("it is shorter than its head says")
+    if not 0 < slots <= slots_of(MOST_BYTES):
+        raise UnreadableRingError("its head says that it has a size that no ring has")
     return int(slots)
 
 
 def _records(data: bytes, slots: int) -> tuple[list[Record], int]:
     found, torn = [], 0
-    ring = memoryview(data)[RING_AT : RING_AT + slots * RECORD_BYTES]
+    there = min((len(data) - RING_AT) // RECORD_BYTES, slots)  # fewer, where the file was cut off: those are missing
+    ring = memoryview(data)[RING_AT : RING_AT + there * RECORD_BYTES]
     for slot, (*values, again) in enumerate(RECORD.iter_unpack(ring)):
         number = values[0]
         record = _whole(values, again)

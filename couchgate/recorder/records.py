@@ -61,7 +61,7 @@ PLACE: Final = 32
 STATUS: Final = 48
 RECORD_BYTES: Final = 64
 LEAST_BYTES: Final = 65536
-MOST_BYTES: Final = 1 << 28
+MOST_BYTES: Final = 1 << 26
 
 STARTED: Final = 1
 ACCEPTED: Final = 2

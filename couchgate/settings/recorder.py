@@ -7,7 +7,7 @@ from couchgate.settings.reader import Table
 
 RECORDER_KEYS = ("enabled", "bytes")
 _LEAST = 65536
-_MOST = 1 << 28
+_MOST = 1 << 26
 
 
 def read_recorder(table: Table) -> RecorderSettings:

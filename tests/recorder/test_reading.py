@@ -118,11 +118,27 @@ def test_a_head_that_is_no_json_tells_nothing(content):
 @given(data=st.binary(max_size=300))
 def test_what_is_no_ring_is_one_sentence(data):
     """Short and foreign files are refused."""
-    for each in (data, data.ljust(records.LEAST_BYTES, b"\0"), WHOLE[: -len(data) - 1]):
+    sizes = struct.pack("<8sHHIII", records.MAGIC, records.RECORD_BYTES, 0, 1 << 30, 0, 0)
+    too_long = (sizes + struct.pack("<I", crc32(sizes))).ljust(records.LEAST_BYTES, b"\0")
+    for each in (data, data.ljust(records.LEAST_BYTES, b"\0"), WHOLE[: records.RING_AT], too_long):
         with pytest.raises(UnreadableRingError):
             read(each)
     with pytest.raises(UnreadableRingError):
         read_head(data, len(data))
+
+
+@settings(max_examples=50, deadline=None)
+@given(size=st.integers(records.RING_AT - 99, len(WHOLE) - 1))
+def test_a_ring_that_was_cut_off_tells_what_is_left(size):
+    """The records that are there are those that were there, and the others are missing."""
+    if size <= records.RING_AT:
+        with pytest.raises(UnreadableRingError):
+            read(WHOLE[:size])
+        return
+    left = tell(WHOLE[:size]).recording
+    assert set(left.records) <= set(read(WHOLE).records)
+    assert len(left.records) == (size - records.RING_AT) // records.RECORD_BYTES
+    assert left.torn == 0
 
 
 @pytest.mark.parametrize("cut", range(0, records.RECORD_BYTES + 1, 4))

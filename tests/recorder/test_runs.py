@@ -3,10 +3,12 @@
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from couchgate.cli import main
+from couchgate.life import recording
 from couchgate.recorder import records
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.letter import program_of
@@ -242,3 +244,14 @@ def test_a_time_beyond_the_calendar_is_unknown():
     """A forged time is no exception."""
     assert moment(1e300) == "an unknown time"
     assert moment(1.5) == "1970-01-01 00:00:01.500 UTC"
+
+
+def test_a_ring_that_vanishes_while_a_start_reads_it_is_still_told_of(folder, monkeypatch, log_events, tmp_path):
+    """Another gate that starts may remove it in between: the end is told and counted, and the recorder begins."""
+    left(folder)
+    monkeypatch.setattr(recording, "look", lambda path: look(path.with_name("gone")))
+    told = recording.Recording(None, None)
+    told._look_back(SimpleNamespace(gate=SimpleNamespace(state_dir=tmp_path)))
+    assert told.unclean == 1
+    (event,) = [each for each in log_events if each.get("sentence")]
+    assert event["sentence"] == "its ring cannot be read, No such file or directory"
