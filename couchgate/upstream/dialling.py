@@ -183,7 +183,10 @@ class Dialling:
         if self._looked_up or (lookup := self._places.look_up()) is None:
             raise unreachable()
         self._looked_up = True
-        self._lookup, self._bell = lookup, lookup.join()
+        try:
+            self._lookup, self._bell = lookup, lookup.join()
+        except OSError:  # no descriptors to spare
+            raise unreachable() from None
 
     def _next(self) -> None:
         """Try the next address; when none is left, and none is being tried, look the name up, once."""

@@ -201,19 +201,16 @@ def test_an_address_that_no_longer_answers_is_looked_up_again(names, listener):
     assert names.asked == 2
 
 
-@pytest.mark.parametrize("what", ["socket", "thread"])
+@pytest.mark.parametrize("what", ["socket", "socketpair", "thread"])
 def test_what_the_system_does_not_give_is_503(what, names, monkeypatch):
-    """No descriptor for the connection, or no thread for the look-up."""
+    """No descriptor for the connection or for the wait, or no thread for the look-up."""
 
     def refuse(*_):
-        raise OSError if what == "socket" else RuntimeError
+        raise RuntimeError if what == "thread" else OSError
 
-    if what == "socket":
-        monkeypatch.setattr(dialling.socket, "socket", refuse)
-        there = Places("127.0.0.1", 1)
-    else:
-        monkeypatch.setattr(dialling.threading.Thread, "start", refuse)
-        there = places()
+    owner, name = (dialling.threading.Thread, "start") if what == "thread" else (dialling.socket, what)
+    monkeypatch.setattr(owner, name, refuse)
+    there = Places("127.0.0.1", 1) if what == "socket" else places()
     with pytest.raises(Unavailable, match="cannot be reached"):
         Dialling(there, LONG)
 
