@@ -27,7 +27,11 @@ CODES: dict[str, Meaning] = {
     ),
     "own": Meaning("The gate answered it itself.", ""),
     "preflight": Meaning("A browser asked whether its page may call, and was told yes.", ""),
-    "feed_ended": Meaning("The gate ended the feed in order: its token expired, or the gate was stopping.", ""),
+    "feed_ended": Meaning(
+        "The gate ended the feed in order: its token expired, the gate was stopping, or a page with many databases "
+        "needed the connection; PouchDB asks again.",
+        "If there are many of them: limits.lasting_feeds in docs/settings.md.",
+    ),
     "client_gone": Meaning("The client closed the connection before the answer was whole.", ""),
     "feed_cut": Meaning("The feed had to end and could not end in order, so it was cut; PouchDB asks again.", ""),
     # -- the browser and the host

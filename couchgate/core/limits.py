@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """Sizes in bytes, times in seconds. `connections` counts clients, `feeds` open feeds per principal.
 
+    `lasting_feeds`: so many of a page's feeds need not take turns, 0: none needs to (`couchgate.core.turns`).
     `threads` is the most that serve clients of one listener at a time, in the mode threaded.
     """
 
@@ -20,3 +21,4 @@ class Limits:
     connections: int = 10000
     threads: int = 256
     feeds: int = 100
+    lasting_feeds: int = 5

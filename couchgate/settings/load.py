@@ -43,7 +43,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "rules": RULE_KEYS,
     "limits": (
         *("head_bytes", "header_count", "body_bytes", "head_seconds", "idle_seconds"),
-        *("connections", "threads", "feeds"),
+        *("connections", "threads", "feeds", "lasting_feeds"),
     ),
     "admin": ADMIN_KEYS,
     "log": ("access", "trace"),
@@ -189,6 +189,7 @@ def _limits(table: Table) -> Limits:
         connections=table.whole("connections", 1, 1_000_000, 10_000),
         threads=table.whole("threads", 1, 10_000, 256),
         feeds=table.whole("feeds", 1, 1_000_000, 100),
+        lasting_feeds=table.whole("lasting_feeds", 0, 1_000_000, 5),
     )
 
 

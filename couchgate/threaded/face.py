@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from couchgate.core.errors import Unavailable
+from couchgate.core.feed import FeedFollower
+from couchgate.core.turns import Place, Places
 from couchgate.threaded.accepting import Accepting
 from couchgate.threaded.parts import Page, Present, Secured
 from couchgate.threaded.relay import Relay
@@ -67,7 +68,7 @@ class ThreadedFace:
         self._accepting = 0
         self._waiting = 0
         self._feeds: set[Relay] = set()
-        self._feed_counts: Counter[str] = Counter()
+        self._places = Places()
 
     # -- connections
 
@@ -152,26 +153,23 @@ class ThreadedFace:
 
     # -- feeds
 
-    def add_feed(self, relay: Relay) -> bool:
-        """Count a feed in; False if its principal has too many."""
-        principal = relay.request.principal
+    def add_feed(self, relay: Relay, follower: FeedFollower) -> Place | None:
+        """Count a feed in: its place; None if its principal has too many."""
+        request = relay.request
         with self._lock:
-            if self._feed_counts[principal] >= self.present.limits.feeds:
-                return False
-            self._feed_counts[principal] += 1
-            self._feeds.add(relay)
+            place = self._places.take(
+                request.principal, request.peer.address, request.head, follower, self.present.limits
+            )
+            if place is not None:
+                self._feeds.add(relay)
         relay.ending = self.draining
-        return True
+        return place
 
-    def remove_feed(self, relay: Relay) -> None:
+    def remove_feed(self, relay: Relay, place: Place) -> None:
         """Count a feed out."""
-        principal = relay.request.principal
         with self._lock:
-            if relay in self._feeds:
-                self._feeds.remove(relay)
-                self._feed_counts[principal] -= 1
-                if not self._feed_counts[principal]:
-                    del self._feed_counts[principal]
+            self._feeds.remove(relay)
+            self._places.leave(place)
 
     def open_feeds(self) -> list[Relay]:
         """The feeds that are open now."""

@@ -14,6 +14,7 @@ from couchgate.core.body import BodyJudge, check_encoding
 from couchgate.core.errors import BodyTooLarge, RequestTimeout, TooManyRequests
 from couchgate.core.message import CHUNKED, NO_BODY, ResponseHead
 from couchgate.core.rewrite import SANDBOX, toward_client
+from couchgate.core.turns import Place
 from couchgate.core.verdict import Forward
 from couchgate.http1.chunked import LAST_CHUNK, encode_chunk
 from couchgate.http1.manners import END_SECONDS, HALF_CLOSED_SECONDS, HELD, JSON, WITHOUT_BODY, overdue
@@ -54,6 +55,7 @@ class Relay:
         self._size = 0  # bytes held
         self._since = self._asked_at = time.monotonic()
         self._end_by = 0.0
+        self._place: Place | None = None  # a feed's
         self._over = False
         self.principal = forward.principal
         self.expires = forward.expires  # when the admission ends, in seconds since the epoch
@@ -61,8 +63,10 @@ class Relay:
 
     def run(self) -> None:
         """To the end of the answer; what of it the client has not taken is left in it. Raises GateError, ClientGone."""
-        if self._follower is not None and not self._face.add_feed(self):
-            raise TooManyRequests("This person has too many feeds open.", code="feeds")
+        if self._follower is not None:
+            self._place = self._face.add_feed(self, self._follower)
+            if self._place is None:
+                raise TooManyRequests("This person has too many feeds open.", code="feeds")
         try:
             if self._forward.judge and not self._complete:
                 check_encoding(self.request.head.fields)
@@ -239,6 +243,8 @@ class Relay:
         if self._follower is not None and (self._end_by or self.ending or self._face.wall() >= self.expires):
             self._end_feed()
             return
+        if self._place is not None and time.monotonic() - self._asked_at >= self._place.seconds and self._end_well():
+            return
         waited = time.monotonic() - self._since
         if upstream is not None and not upstream.connected:
             return  # it has a time of its own for that
@@ -264,9 +270,9 @@ class Relay:
     # -- feeds
 
     def _unfollow(self) -> None:
-        if self._follower is not None:
-            self._follower = None
-            self._face.remove_feed(self)
+        if self._place is not None:
+            self._face.remove_feed(self, self._place)
+        self._follower = self._place = None
 
     def _end_feed(self) -> None:
         """The admission has expired, or the gate shuts down. Raises ClientGone where the feed cannot end well."""
@@ -276,12 +282,25 @@ class Relay:
         if not self._end_by:
             self._end_by = now + END_SECONDS
         begun = request.status != 0
-        ending = follower.ending() if begun else follower.empty_answer()
-        if ending is not None:
+        body = None if begun else follower.empty_answer()
+        if body is not None:
             request.code = "feed_ended"
-            request.sent += len(ending) if begun else 0
-            client.send(ending if begun else request.whole(200, JSON, ending))
+            client.send(request.whole(200, JSON, body))
             self._over = True
+        elif self._end_well():
+            return
         elif not begun or follower.hopeless or now >= self._end_by:
             request.code = "feed_cut"
             raise ClientGone
+
+    def _end_well(self) -> bool:
+        """End the feed here, if its answer has begun and can end well."""
+        request, follower = self.request, self._follower
+        ending = follower.ending() if follower is not None and request.status else None
+        if ending is None:
+            return False
+        request.code = "feed_ended"
+        request.sent += len(ending)
+        self._client.send(ending)
+        self._over = True
+        return True

@@ -58,7 +58,7 @@ class Relay:
     def start(self) -> None:
         """Begin. Raises GateError while nothing was done yet."""
         request = self._request
-        if self._follower is not None and not self._site.add_feed(self, request):
+        if self._follower is not None and not self._site.add_feed(self, request, self._follower):
             raise TooManyRequests("This person has too many feeds open.", code="feeds")
         request.sink = self
         if self._forward.judge and not self._complete:
@@ -294,8 +294,7 @@ class Relay:
         if follower is None:
             return
         if not self._answering:
-            body = follower.empty_answer()
-            if body is None:
+            if (body := follower.empty_answer()) is None:
                 self._cut()
                 return
             self._end_upstream()
@@ -309,6 +308,11 @@ class Relay:
             request.send(ending, done=True)
         elif follower.hopeless:
             self._cut()
+
+    def make_room(self) -> None:
+        """Another request of its page may wait for this connection: end the feed now, if it waits and can end well."""
+        if self._follower is not None and self._answering and self._follower.ending() is not None:
+            self._try_end()
 
     def _cut(self) -> None:
         self._request.code = "feed_cut"

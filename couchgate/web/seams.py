@@ -16,5 +16,8 @@ class Feed(Protocol):
     def end(self) -> None:
         """End it as soon as it can end well, or cut it after a short while."""
 
+    def make_room(self) -> None:
+        """End it now, if it can end well."""
+
     def sweep(self, now: float) -> None:
         """Time has passed."""

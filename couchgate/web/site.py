@@ -10,8 +10,10 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+from couchgate.core.feed import FeedFollower
 from couchgate.core.gate import Gate
 from couchgate.core.limits import Limits
+from couchgate.core.turns import Place, Places
 from couchgate.web.request import ClientRequest
 from couchgate.web.seams import Feed
 from couchgate.web.stock import StockChannel, StockSite
@@ -51,7 +53,8 @@ class Site:
         self.recorder: Flight | None = None  # what hears of everything, if there is one
         self.channels: set[GateChannel] = set()
         self.open_feeds: dict[Feed, ClientRequest] = {}
-        self.feed_counts: dict[str, int] = {}
+        self.places = Places()
+        self._taken: dict[Feed, tuple[Place, float]] = {}  # and when it makes room
 
     def obey(
         self,
@@ -97,33 +100,29 @@ class Site:
         self.date = formatdate(wall, usegmt=True).encode()
         for channel in list(self.channels):
             channel.sweep(now)
-        for feed in list(self.open_feeds):
+        for feed, (_, makes_room) in list(self._taken.items()):
             if wall >= feed.expires:
                 feed.end()
+            elif now >= makes_room:
+                feed.make_room()
             feed.sweep(now)
 
     # -- feeds
 
-    def add_feed(self, feed: Feed, request: ClientRequest) -> bool:
+    def add_feed(self, feed: Feed, request: ClientRequest, follower: FeedFollower) -> bool:
         """Count a feed in that answers `request`; False if its principal has too many."""
-        principal = request.principal
-        count = self.feed_counts.get(principal, 0)
-        if count >= self.limits.feeds:
+        address = request.channel.peer.address
+        place = self.places.take(request.principal, address, request.head, follower, self.limits)
+        if place is None:
             return False
-        self.feed_counts[principal] = count + 1
         self.open_feeds[feed] = request
+        self._taken[feed] = place, self.tick + place.seconds
         return True
 
     def remove_feed(self, feed: Feed) -> None:
         """Count a feed out."""
-        request = self.open_feeds.pop(feed, None)
-        if request is not None:
-            principal = request.principal
-            count = self.feed_counts[principal] - 1
-            if count:
-                self.feed_counts[principal] = count
-            else:
-                del self.feed_counts[principal]
+        if self.open_feeds.pop(feed, None) is not None:
+            self.places.leave(self._taken.pop(feed)[0])
 
     def leaves_by_closing(self, request: ClientRequest) -> bool:
         """Whether a client that closes its sending side has left: an answer without an end would wait for ever."""

@@ -152,9 +152,9 @@ class Database:
 
         eventually(there)
 
-    def snapshot(self, name):
-        """All that it holds, as the page's `snapshot` tells it of the page's side."""
-        return self._script("snapshot.mjs", gate=self.url, database=name, seconds=30)
+    def snapshot(self, *names):
+        """All that databases hold, as the page's `snapshot` tells it of the page's side."""
+        return self._script("snapshot.mjs", gate=self.url, databases=names, seconds=30)
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,15 @@ OUTAGE = r"responded with a status of 50[234] |net::ERR_CONNECTION_RESET \S+/_ch
 REFUSED = r"responded with a status of 401 "
 
 
-def equal(page, database, name):
-    """What the page and the database hold, once what the page wrote has arrived; they hold the same."""
+def equal(page, database, *names):
+    """How much the page and the databases hold, once what the page wrote has arrived; they hold the same."""
     last = f"last/{uuid.uuid4()}"
-    rev = page.call("put", name, {"_id": last})
-    database.wait_for(name, last, rev)
-    here, there = page.call("snapshot", name), database.snapshot(name)
-    assert here == there
-    return here
+    revs = [page.call("put", name, {"_id": last}) for name in names]
+    for name, rev in zip(names, revs, strict=True):
+        database.wait_for(name, last, rev)
+    here = page.call("snapshot", *names)
+    assert here == database.snapshot(*names)
+    return [here[name]["counts"] for name in names]
 
 
 def test_live_sync_leaves_the_page_and_the_database_equal(page, gate, database):
@@ -41,9 +42,9 @@ def test_live_sync_leaves_the_page_and_the_database_equal(page, gate, database):
     rev = database.put(name, {"_id": "big", "_attachments": {"100% + ü": text, "plain": text}})
     page.call("arrived", name, "big", rev)
 
-    state = equal(page, database, name)
-
-    assert state["counts"] == {"documents": 68, "leaves": 70, "conflicts": 2, "deleted": 3, "attachments": 32}
+    assert equal(page, database, name) == [
+        {"documents": 68, "leaves": 70, "conflicts": 2, "deleted": 3, "attachments": 32}
+    ]
     for attachment in ("100% + ü", "plain"):
         here, there = page.call("attachment", name, "big", attachment)
         assert here == there
@@ -67,7 +68,7 @@ def test_an_expired_token_is_renewed_in_the_middle_of_a_sync(page, gate, databas
         page.call("refused", before + 1)
         page.call("put", name, {"_id": f"inside/{n}"})
 
-    assert equal(page, database, name)["counts"]["documents"] == 5
+    assert equal(page, database, name)[0]["documents"] == 5
     seen = page.call("seen")
     assert (seen["trouble"], seen["failed"]) == ([], 0)
 
@@ -90,9 +91,23 @@ def test_a_database_that_is_killed_and_comes_back_is_synced_again(page, gate, da
     database.wait_for(name, "inside", rev)
     rev = database.put(name, {"_id": "later"})
     page.call("arrived", name, "later", rev)
-    assert equal(page, database, name)["counts"]["documents"] == 25
+    assert equal(page, database, name)[0]["documents"] == 25
     assert page.call("seen")["trouble"] == []
     assert any(line["status"] >= 500 for line in gate.access()[before:])
+
+
+def test_six_databases_are_synced_at_once_over_the_six_connections_of_one_host(page, database):
+    """Six open feeds would take every connection that the browser opens; writes get through all the same."""
+    names = [database.create() for _ in range(6)]
+    for name in names:
+        page.call("fill", name, 8)
+    page.call("sync", *names)
+    revs = [database.put(name, {"_id": "outside"}) for name in names]
+    for name, rev in zip(names, revs, strict=True):
+        page.call("arrived", name, "outside", rev)
+
+    assert {counts["documents"] for counts in equal(page, database, *names)} == {10}
+    assert page.call("seen")["trouble"] == []
 
 
 def test_a_sync_that_is_cancelled_leaves_nothing_behind(page, gate, database):
@@ -130,8 +145,9 @@ def test_a_page_reads_answers_and_refusals_and_asks_before_once(page, gate, data
     assert (head["status"], head["body"]) == (200, "")
     assert (refused["status"], '"unauthorized"' in refused["body"]) == (401, True)
     assert refused["headers"]["www-authenticate"].startswith("Bearer")
-    lines = [line["endpoint"] for line in gate.access()[before:]]
-    assert (lines.count("preflight"), lines.count("document"), lines.count("attachment")) == (2, 4, 2)
+    lines = eventually(lambda: len(lines := gate.access()[before:]) == 8 and lines)
+    asked = [line["endpoint"] for line in lines]
+    assert (asked.count("preflight"), asked.count("document"), asked.count("attachment")) == (2, 4, 2)
 
 
 @pytest.mark.parametrize("way", ["ask", "askSandboxed"])

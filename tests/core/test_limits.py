@@ -20,6 +20,7 @@ def test_the_bounds_without_settings_are_the_contracts():
         "connections": 10000,
         "threads": 256,
         "feeds": 100,
+        "lasting_feeds": 5,
     }
 
 

@@ -84,7 +84,7 @@ def census(reactor):
         "threads": threading.active_count(),
         "timers": len(reactor.getDelayedCalls()),
         "connections": sum(site.connections for site in sites),
-        "feeds": sum(len(site.site.open_feeds) + len(site.site.feed_counts) for site in sites),
+        "feeds": sum(len(site.site.open_feeds) + len(site.site.places) for site in sites),
         "pooled": sum(pool.idle for pool in pools),
         "upstream": sum(pool.open + len(pool._pending) for pool in pools),
         "retired": len(pools) - 1,

@@ -89,6 +89,7 @@ idle_seconds = 2
 connections = 3
 threads = 5
 feeds = 4
+lasting_feeds = 3
 [admin]
 role = "ops"
 issuers = ["https://id.example.com/"]

@@ -89,7 +89,7 @@ def test_every_value_arrives_where_it_belongs(settle, folder, everything):
     assert settings.cors == CorsSettings(("https://app.example.com",), private_network=True)
     assert (settings.rules[0].roles, settings.rules[0].allow) == ({"editor"}, frozenset())
     assert (settings.rules[1].databases, settings.rules[1].allow) == (None, {"server"})
-    assert settings.limits == Limits(2048, 9, 0, 1.0, 2.0, 3, 5, 4)
+    assert settings.limits == Limits(2048, 9, 0, 1.0, 2.0, 3, 5, 4, 3)
     assert settings.admin == AdminSettings("ops", frozenset(("https://id.example.com/",)))
     assert (settings.access_log, settings.trace) == (str(folder / "access.log"), False)
     warned = [warning.split(": ", 1)[1].split(" ")[0] for warning in settings.warnings]

@@ -93,9 +93,13 @@ globalThis.app = {
   // Waits until the document is here at this revision.
   arrived: (name, id, rev) => until(async () => (await local(name).get(id).catch(() => null))?._rev === rev),
 
-  async snapshot(name) {
-    const { state, counts } = await snapshot(local(name));
-    return { state: Object.fromEntries(state), counts };
+  async snapshot(...names) {
+    const held = {};
+    for (const name of names) {
+      const { state, counts } = await snapshot(local(name));
+      held[name] = { state: Object.fromEntries(state), counts };
+    }
+    return held;
   },
 
   // An attachment as it is here and as the gate gives it: two digests.
