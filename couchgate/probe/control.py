@@ -103,6 +103,7 @@ class Server(ThreadingHTTPServer):
     """A thread for each connection."""
 
     daemon_threads = True
+    allow_reuse_address = False  # on Windows that lets others listen on the same port
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves is no fault."""

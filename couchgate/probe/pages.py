@@ -32,6 +32,7 @@ class PageServer(ThreadingHTTPServer):
     """On a free port of 127.0.0.1. `origin` is that of its pages, `url` where the page is."""
 
     daemon_threads = True
+    allow_reuse_address = False  # on Windows that lets others listen on the same port
 
     def __init__(self, desk: Desk, pouchdb: Path) -> None:
         """`pouchdb` is the script of PouchDB. Raises OSError."""

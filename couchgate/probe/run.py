@@ -121,6 +121,7 @@ class Probe:
             self._keep(self.outcome(row))
             traffic = self._drive(candidate, Task(number, name, candidate.url, candidate.token), about)
             stopped = self._let_go(candidate)
+            ended = time.time()
         except BaseException:
             candidate.stop(STOP_SECONDS)
             self.rows.append(row._replace(result=INTERRUPTED, requests=self._desk.heard().answered, ended=time.time()))
@@ -144,7 +145,7 @@ class Probe:
                 status=end.status,
                 event=report.events[-1].text if report is not None and report.events else "",
                 note=note,
-                ended=time.time(),
+                ended=ended,
             )
         )
 

@@ -34,7 +34,7 @@ def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         (
             row.name,
             str(row.requests) if row.pid else "-",
-            f"{row.seconds:.0f}" if row.pid else "-",
+            f"{row.seconds:.{0 if row.seconds >= 10 else 1}f}" if row.pid else "-",
             f"{row.result} ({row.note})" if row.note else row.result,
             row.status or "-",
             row.event or "-",

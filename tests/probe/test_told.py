@@ -34,7 +34,7 @@ def test_the_table_has_each_mode_with_its_end_and_then_the_advice():
     assert re.split(r" {2,}", head) == [
         "mode", "requests served", "seconds", "result", "exit status", "last recorded event",
     ]  # fmt: skip
-    assert re.split(r" {2,}", lines[2]) == ["close", "31", "4", "killed", "exit 127", "request 3: 200 | forwarded"]
+    assert re.split(r" {2,}", lines[2]) == ["close", "31", "4.4", "killed", "exit 127", "request 3: 200 | forwarded"]
     assert re.split(r" {2,}", lines[4]) == ["asyncio relay", "-", "-", "not installed (it needs httpx)", "-", "-"]
     assert lines[6] == 'Use mode = "threaded".'
     assert lines[7] == "keepalive and close were lost under the browser's traffic, and threaded lived."
