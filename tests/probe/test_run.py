@@ -11,6 +11,7 @@ from couchgate.demo_settings import UpstreamAuth
 from couchgate.probe import run
 from couchgate.probe.candidates import Bench, absent
 from couchgate.probe.desk import SILENT_SECONDS, Desk
+from couchgate.probe.results import Row
 from couchgate.probe.run import Amount, Probe
 from tests.probe.conftest import gone
 
@@ -174,10 +175,13 @@ def test_the_relay_is_not_given_credentials(tmp_path):
     assert absent("asyncio relay", basic)
 
 
-def test_the_relay_is_run_where_its_packages_are(monkeypatch):
-    """What is missing is named."""
+def test_the_relay_is_run_where_its_packages_are(probe, monkeypatch):
+    """What is missing is named, in the table too."""
     monkeypatch.setattr("couchgate.probe.relay.PACKAGES", ("json", "no_such_package_here"))
     assert absent("asyncio relay", None) == "it needs no_such_package_here"
+    probe.run(["asyncio relay"], 0)
+    assert probe.rows == [Row("asyncio relay", "not installed", note="it needs no_such_package_here")]
+    assert "is not known" in probe.kept[-1].advice.why
     monkeypatch.setattr("couchgate.probe.relay.PACKAGES", ("json",))
     assert absent("asyncio relay", None) == ""
     assert absent("asyncio relay", UpstreamAuth("proxy")) == "it is not given CouchDB's credentials"
