@@ -25,7 +25,7 @@ class _Answers(BaseHTTPRequestHandler):
         self._answer(b'{"read": %d}' % len(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def _answer(self, text):
-        self.send_response(200)
+        self.send_response(201 if self.command == "PUT" else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -36,7 +36,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 class CouchDB:
-    """Answers; and serves the issuer's keys at `keys`. It is at `url`; nobody is at `nowhere`."""
+    """Answers whatever is asked; and serves the issuer's keys at `keys`. It is at `url`; nobody is at `nowhere`."""
 
     def __init__(self, minter):
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)

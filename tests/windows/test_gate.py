@@ -27,7 +27,7 @@ def gate(windows, tmp_path_factory):
 def test_requests_go_through(gate, mode):
     """In each mode a document is read, a body is streamed up, and nobody comes in without a token."""
     assert gate.ask(mode) == (200, b'{"method": "GET"}')
-    assert gate.ask(mode, "PUT", body=b"x" * 300_000) == (200, b'{"read": 300000}')
+    assert gate.ask(mode, "PUT", body=b"x" * 300_000) == (201, b'{"read": 300000}')
     assert gate.ask(mode, token=False)[0] == 401
 
 

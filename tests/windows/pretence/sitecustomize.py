@@ -203,9 +203,10 @@ def socketpair(family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0):
 
 
 class Linux:
-    """The module `os`, but for its name."""
+    """The module `os` as files of the standard library know it that go on working as on Linux."""
 
     name = os.name
+    WNOHANG = os.WNOHANG
 
     def __getattr__(self, name):
         return getattr(os, name)
@@ -242,7 +243,7 @@ def pretend():
     platform.platform = lambda: "Windows-10-10.0.19045-SP0"
     # Twisted and couchgate ask which system this is in one place each. Asked later, and by others, it is Linux.
     linux = os.name, sys.platform
-    pathlib.os = Linux()  # its paths remain those of Linux
+    pathlib.os = subprocess.os = Linux()  # paths and children remain those of Linux
     os.name, sys.platform = "nt", "win32"
     import twisted.python.runtime
 
