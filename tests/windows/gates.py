@@ -98,6 +98,10 @@ class WindowsGate:
     def log(self):
         return (self.folder / "gate.log").read_bytes().decode("cp1252")
 
+    def rings(self):
+        """What its recorders have left."""
+        return list((self.folder / "state" / "recorder").iterdir())
+
     def ask(self, mode, method="GET", target="/db/doc", body=b"", *, token=True):
         """What one request is answered: status and body."""
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
