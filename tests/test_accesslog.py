@@ -219,6 +219,6 @@ def test_the_last_requests_before_the_end_are_told_too():
         assert feed.answer().status == 200
         requests[b"GET /db/doc HTTP/1.1"].send(HELLO)
         assert client.message().status == 200
-        gate.process.wait(5)
+        gate.process.wait(10)
         assert [line["reason"] for line in gate.access()] == ["feed_ended", "forwarded"]
     upstream.close()

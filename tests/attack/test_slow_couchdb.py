@@ -28,7 +28,6 @@ def test_a_judged_body_on_a_slow_way_to_couchdb_is_no_failed_connect(own_upstrea
         taken = len(peer.buffer)
         peer.buffer = b""
         while taken < len(body):
-            peer.sock.settimeout(2)
             data = peer.sock.recv(2048 if time.monotonic() < until else 1 << 18)
             assert data, "cut"
             taken += len(data)

@@ -33,7 +33,7 @@ def test_a_judged_body_that_came_while_keys_were_fetched_arrives(own_upstream):
             asking.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
             asking.send(body)
             client.send(BODY[EARLY:])
-            eventually(lambda: not own_upstream.untouched, 4)
+            eventually(lambda: not own_upstream.untouched)
             _, request = own_upstream.exchange(HELLO)
             assert request.body == BODY
             assert client.message().status == 200

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.web.live import HELLO, running_gate
-from tests.web.sockets import Upstream, eventually
+from tests.web.sockets import SOON, Upstream, eventually
 
 SECONDS = 0.3
 PAST = 1.4  # longer than the setting and two sweeps
@@ -52,7 +52,7 @@ def test_an_upload_is_timed_from_its_end(impatient, patient_upstream, mode, fram
     answer = client.answer()
     assert (answer.status, json.loads(answer.body)["error"]) == (504, "gateway_timeout")
     assert time.monotonic() - began >= SECONDS
-    assert peer.ending(1)
+    assert peer.ending(SOON)
 
 
 @MODES
@@ -95,4 +95,4 @@ def test_part_of_a_head_is_no_beginning(impatient, patient_upstream, mode):
     peer.message()
     peer.send(b"HTTP/1.1 200 OK\r\nContent-Le")
     assert client.answer().status == 504
-    assert peer.ending(1)[1] == b""
+    assert peer.ending(SOON)[1] == b""

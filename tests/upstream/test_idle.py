@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.web.live import HELLO, running_gate
-from tests.web.sockets import Upstream, eventually, meanwhile
+from tests.web.sockets import SOON, Upstream, eventually, meanwhile
 
 SECONDS = 0.4
 PAST = 1.6  # longer than the setting and two sweeps
@@ -41,8 +41,8 @@ def test_an_answer_that_stalls_is_cut(impatient, mode, framing):
     client = gate.client("GET", "/db/doc", mode=mode)
     peer, _ = upstream.exchange(b"HTTP/1.1 200 OK\r\n" + STARTS[framing])
     client.until(b"hello")
-    assert client.ending(4)[0] == "reset"
-    assert peer.ending(1)[1] == b""
+    assert client.ending(SOON)[0] == "reset"
+    assert peer.ending(SOON)[1] == b""
     assert eventually(lambda: [line["reason"] for line in gate.access()][-1:] == ["upstream_stalled"])
 
 

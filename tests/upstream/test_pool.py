@@ -146,7 +146,7 @@ def test_idle_connections_are_given_up_before_couchdb_does(own_upstream):
         client = gate.client("GET", "/db/1")
         peer, _ = own_upstream.exchange(HELLO)
         assert client.answer().status == 200
-        assert peer.ending(7) == ("fin", b"")
+        assert peer.ending() == ("fin", b"")
 
 
 def test_no_more_idle_connections_are_kept_than_the_settings_say(own_upstream):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.upstream.certificates import HOUR, Authority, SecureUpstream
 from tests.web.live import HELLO, running_gate
-from tests.web.sockets import eventually
+from tests.web.sockets import SOON, eventually
 
 # Of a certificate without a usable name Twisted logs this and goes on: the gate's own check must end it.
 TWISTED_SAYS = re.compile(r".*while verifying certificate\n(\t.*\n)+")
@@ -244,7 +244,7 @@ def test_a_client_that_leaves_during_the_handshake_ends_it(authority, mode):
         client = gate.client("GET", "/db/doc", mode=mode)
         peer = upstream.accept_plain()
         client.reset()
-        assert peer.ending(3)[0] in {"fin", "reset"}
+        assert peer.ending(SOON)[0] in {"fin", "reset"}
     upstream.close()
 
 
@@ -256,5 +256,5 @@ def test_a_goodbye_that_is_not_answered_is_not_waited_for(authority, mode):
         client = gate.client("GET", "/db/doc", mode=mode)
         peer, _ = upstream.exchange(HELLO)
         assert client.answer().status == 200
-        eventually(peer.gone, 9)
+        eventually(peer.gone)
     upstream.close()

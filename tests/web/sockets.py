@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PATIENCE = 10.0  # seconds until a test gives up
+SOON = 4.0  # seconds: at once, on any machine; an idle connection is kept for five
 _CHUNK = re.compile(rb"([0-9A-Fa-f]+)\r\n")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
 

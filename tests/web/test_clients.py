@@ -3,7 +3,7 @@
 import pytest
 
 from tests.web.live import HELLO, OK, running_gate
-from tests.web.sockets import Client, eventually, meanwhile
+from tests.web.sockets import SOON, Client, eventually, meanwhile
 
 MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 FEEDS = pytest.mark.parametrize("feed", ["longpoll", "continuous", "eventsource"])
@@ -20,7 +20,7 @@ def test_a_broken_upload_never_looks_whole_to_couchdb(gate, upstream, mode, end,
     peer.head()
     peer.until(b"x" * 1024)
     getattr(client, end)()
-    how, rest = peer.ending(2)
+    how, rest = peer.ending(SOON)
     assert how == "reset"
     assert rest in {b"", b"\r\n"}
 
@@ -39,7 +39,7 @@ def test_a_client_that_leaves_a_feed_ends_it_at_couchdb(gate, upstream, mode, fe
         client.head()
         client.until(b"\n")
     getattr(client, end)()
-    assert peer.ending(1)[1] == b""
+    assert peer.ending(SOON)[1] == b""
 
 
 @MODES
@@ -63,7 +63,7 @@ def test_half_closing_after_several_requests_gets_all_answers_and_the_end(gate, 
     peer.send(HELLO)
     assert client.message().body == b'{"ok":true}'
     assert client.message().body == b'{"status": "ok"}\n'
-    assert client.ending(3) == ("fin", b"")
+    assert client.ending(SOON) == ("fin", b"")
 
 
 def test_pipelined_requests_are_answered_in_order(gate, upstream):

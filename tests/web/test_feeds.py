@@ -4,7 +4,7 @@ import json
 import time
 
 from tests.web.live import OK, running_gate
-from tests.web.sockets import eventually
+from tests.web.sockets import SOON, eventually
 
 MODES = ("keepalive", "close", "threaded")
 LIFE = 0.5  # seconds until a token expires
@@ -37,7 +37,7 @@ class Feed:
         """That this moment is after the expiry, and that it was the expiry: the gate's design is a second in all
         (`SWEEP_SECONDS` and `END_SECONDS`); the bound is wider, since a busy machine must not decide a test.
         """
-        assert 0 <= time.time() - self.expires < 5
+        assert 0 <= time.time() - self.expires < 15
 
     def goes_on(self):
         """That the client's connection serves another request, or in the other modes has ended well."""
@@ -73,7 +73,7 @@ def test_a_longpoll_ends_as_valid_json_where_it_stands(gate, upstream):
         answer = feed.client.answer()
         feed.in_time()
         assert last_seq(answer) == (rows, seq)
-        assert feed.peer.ending(1)[1] == b""
+        assert feed.peer.ending(SOON)[1] == b""
         feed.goes_on()
 
 
@@ -86,7 +86,7 @@ def test_a_longpoll_that_has_not_begun_gets_an_answer_of_the_gate(gate, upstream
         assert answer.first(b"content-type") == b"application/json"
         assert answer.first(b"vary") == b"Origin"
         assert last_seq(answer) == ([], "5-abc")
-        assert feed.peer.ending(1)[1] == b""
+        assert feed.peer.ending(SOON)[1] == b""
         feed.goes_on()
 
 
@@ -122,7 +122,7 @@ def test_a_feed_that_cannot_end_well_is_cut(gate, upstream):
         how, _ = feed.client.ending()
         feed.in_time()
         assert how == "reset"
-        assert feed.peer.ending(1)[1] == b""
+        assert feed.peer.ending(SOON)[1] == b""
 
 
 def test_since_now_with_a_row_ends_well(gate, upstream):
@@ -148,7 +148,7 @@ def test_feeds_of_lines_end_between_lines(gate, upstream):
         answer = feed.client.answer()
         feed.in_time()
         assert answer.body == b"".join(begin)
-        assert feed.peer.ending(1)[1] == b""
+        assert feed.peer.ending(SOON)[1] == b""
         feed.goes_on()
 
 
@@ -224,5 +224,5 @@ def test_a_slow_reader_does_not_keep_its_feed_open(gate, upstream):
     feed = Feed(gate, upstream, "feed=continuous&since=7", begin=(b"\n",))
     lines = chunk((ROW % (b"8-x", b"a") + b"\n") * 1000)
     feed.peer.send_until_stuck(lines, 50_000_000, 0.1)
-    eventually(feed.peer.gone, 4)
+    eventually(feed.peer.gone)
     feed.client.close()

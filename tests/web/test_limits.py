@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from tests.web.live import HELLO, running_gate
-from tests.web.sockets import Client, Upstream, eventually
+from tests.web.sockets import SOON, Client, Upstream, eventually
 
 LIMITS = """
 head_bytes = 4096
@@ -40,7 +40,7 @@ def refused(client, status, error):
     assert answer.status == status
     assert json.loads(answer.body)["error"] == error
     assert answer.first(b"connection") == b"close"
-    assert client.ending(4) == ("fin", b"")
+    assert client.ending(SOON) == ("fin", b"")
 
 
 def test_a_slow_head_is_408(gate, upstream):
@@ -65,7 +65,7 @@ def test_a_slow_body_is_408_and_never_whole(gate, upstream, framing):
         uploads.append((client, upstream.accept()))
         uploads[-1][1].until(b"x" * 1000)
     for client, peer in uploads:
-        assert peer.ending(3)[1] in {b"", b"\r\n"}
+        assert peer.ending(SOON)[1] in {b"", b"\r\n"}
         refused(client, 408, "request_timeout")
 
 
@@ -77,7 +77,7 @@ def test_an_idle_connection_is_closed(gate, upstream, used):
         client.send(gate.head())
         upstream.exchange(HELLO)
         client.message()
-    assert client.ending(4) == ("fin", b"")
+    assert client.ending(SOON) == ("fin", b"")
 
 
 def test_a_client_that_never_takes_the_end_of_its_answer_is_cut(own_upstream):
@@ -94,7 +94,7 @@ def test_a_client_that_never_takes_the_end_of_its_answer_is_cut(own_upstream):
             own_upstream.exchange(answer)
             clients[-1].head()
         assert not any(client.gone() for client in clients)
-        eventually(lambda: all(client.gone() for client in clients), 4)
+        eventually(lambda: all(client.gone() for client in clients))
 
 
 @MODES
@@ -134,7 +134,7 @@ def test_too_many_feeds_of_one_person_are_429(gate, upstream, mode):
     upstream.exchange(HELLO.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
     assert bob.message().status == 200
     clients[0].close()
-    assert peers[0].ending(1)[1] == b""
+    assert peers[0].ending(SOON)[1] == b""
     again = gate.client("GET", target, mode=mode)
     upstream.exchange(HELLO)
     assert again.message().status == 200
@@ -183,7 +183,7 @@ def test_a_chunked_body_over_the_limit_is_413_and_never_whole(gate, upstream, mo
     client.send(b"1\r\nx\r\n0\r\n\r\n")
     answer = client.message()
     assert (answer.status, json.loads(answer.body)["error"]) == (413, "too_large")
-    how, rest = peer.ending(2)
+    how, rest = peer.ending(SOON)
     assert how == "reset"
     assert not rest.endswith(b"0\r\n\r\n")
 

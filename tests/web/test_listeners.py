@@ -13,7 +13,7 @@ import pytest
 
 from tests.upstream.certificates import Authority
 from tests.web.live import OK, running_gate
-from tests.web.sockets import PATIENCE, Client, Stream, Upstream, meanwhile
+from tests.web.sockets import PATIENCE, SOON, Client, Stream, Upstream, meanwhile
 
 MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 MEGABYTE = bytes(1 << 20)
@@ -190,7 +190,7 @@ def test_a_client_that_leaves_ends_the_exchange(doors, mode):
     peer = doors.upstream.accept()
     peer.message()
     client.close()
-    assert peer.ending(3)[1] == b""
+    assert peer.ending(SOON)[1] == b""
 
 
 @MODES
@@ -245,7 +245,7 @@ def test_a_handshake_that_is_not_finished_is_closed(tmp_path):
                 sock = socket.create_connection(("127.0.0.1", port))
                 stream = Stream(sock, sock.getpeername())
                 stream.send(said)
-                assert b"HTTP/" not in stream.ending(4)[1]
+                assert b"HTTP/" not in stream.ending(SOON)[1]
 
 
 def serve(upstream, stopped):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.web.live import HELLO, ORIGIN
-from tests.web.sockets import eventually
+from tests.web.sockets import SOON, eventually
 
 MODES = pytest.mark.parametrize("mode", ["keepalive", "close", "threaded"])
 EXPECT = "Expect: 100-continue"
@@ -95,7 +95,7 @@ def test_a_refused_client_that_goes_on_and_on_is_cut(gate, upstream):
             client.send(bytes(100000))
     quiet = gate.client("PUT", "/db/doc/a", "Content-Length: 100000000", token=None)
     assert quiet.message().status == 401
-    eventually(quiet.gone, 4)
+    eventually(quiet.gone)
 
 
 DESIGN = b'{"_id":"_design/app","views":{}}'
@@ -137,7 +137,7 @@ def test_a_hidden_design_document_never_reaches_couchdb_whole(gate, upstream, mo
         return
     peer = upstream.accept()
     peer.head()
-    how, got = peer.ending(2)
+    how, got = peer.ending(SOON)
     assert how == "reset"
     assert b"_design" not in got
     assert len(got) < len(sent)
@@ -178,10 +178,8 @@ def test_many_small_pieces_of_a_judged_body_cost_no_more_than_their_bytes(gate, 
     other = gate.client()
     for at in range(0, len(body), 24):
         client.send(body[at : at + 24])
-    began = time.monotonic()
     other.send(gate.head("GET", "/_gate/health"))
-    assert other.message().status == 200
-    assert time.monotonic() - began < 2
+    assert other.message().status == 200  # in quadratic time it would not come before the socket's patience ends
     _, request = upstream.exchange(HELLO)
     assert request.body == body
     assert client.message().status == 200

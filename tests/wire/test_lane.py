@@ -11,7 +11,7 @@ import pytest
 
 from couchgate.wire.acceptor import Acceptor
 from couchgate.wire.lane import SocketWire, lane_of
-from tests.web.sockets import PATIENCE
+from tests.web.sockets import PATIENCE, SOON
 from tests.wire.conftest import Recorder
 
 
@@ -109,7 +109,7 @@ def test_a_fault_ends_its_own_connection_only(loop, make_socket, log_events, har
         bad.lost = lambda *, clean: fail(clean)
     bad_peer.send(b"x")
     loop.turns(5)
-    assert bad_peer.ending(1)[0] == "reset"
+    assert bad_peer.ending(SOON)[0] == "reset"
     good_peer.send(b"still here")
     loop.until(lambda: good.data == b"still here")
     assert good_peer.take(10) == b"still here"
