@@ -63,7 +63,7 @@ access = "access.log"
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 100
         while not self.ready():
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()

@@ -60,7 +60,7 @@ class ReloadedGate:
                 start_new_session=session,
                 env=self.environment,
             )
-        eventually(lambda: self.alive() and f"port={self.port})" in self.log(), 30)
+        eventually(lambda: self.alive() and f"port={self.port})" in self.log(), 100)
 
     def alive(self):
         assert self.process.poll() is None, self.log()

@@ -142,7 +142,7 @@ class LiveGate:
             ports = {mode: int(port) if port else path for port, path, mode in _LISTENS.findall(self.log())}
             return ports if len(ports) == len(endpoints) else None
 
-        self.ports = ports = eventually(listening, 30)
+        self.ports = ports = eventually(listening, 100)
         self.port, self.close_port = ports["keepalive"], ports["close"]
 
     def log(self):
