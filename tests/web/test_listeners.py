@@ -155,7 +155,7 @@ def test_slow_readers_hold_couchdb_back(doors, mode):
         peer = doors.upstream.accept()
         peer.message()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        sent.append(peer.send_until_stuck(MEGABYTE, size, 0.2))
+        sent.append(peer.send_until_stuck(MEGABYTE, size, 0.1))  # all eight within idle_seconds
         peers.append(peer)
     assert max(sent) < size
     assert doors.gate.memory() - before < 8_000_000
