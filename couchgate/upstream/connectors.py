@@ -16,7 +16,8 @@ from couchgate.certified import Verify
 from couchgate.core.errors import Unavailable
 from couchgate.upstream.connection import UpstreamConnection
 from couchgate.upstream.secure import SecureWire, unavailable
-from couchgate.wire.lane import Lane, SocketWire
+from couchgate.wire.lane import Lane
+from couchgate.wire.plain import SocketWire
 from couchgate.wire.transport import TransportWire
 
 AGAIN_SECONDS = 0.02  # between two attempts at a Unix socket whose queue is full

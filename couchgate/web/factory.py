@@ -27,7 +27,8 @@ from couchgate.web.site import SWEEP_SECONDS, Site
 from couchgate.web.stock import StockSite
 from couchgate.wire import Wire
 from couchgate.wire.acceptor import Acceptor
-from couchgate.wire.lane import Lane, SocketWire
+from couchgate.wire.lane import Lane
+from couchgate.wire.plain import SocketWire
 from couchgate.wire.transport import TransportWire
 
 if TYPE_CHECKING:

@@ -10,31 +10,33 @@ timers, signals and everything else on the reactor go on. This uses the reactor'
 To sleep and to be woken costs more than a small answer takes to come. So where the last event came within `SPIN`, the
 lane looks again for as long before it sleeps. It stops doing that at the first event that takes longer: who waits for a
 disk, or for a CouchDB on the same core, never pays for it.
+
+And to wake who is on the other side costs more than to send. So what handlers write while events are served, if it is
+small, is gathered, and sent when all events are served or `TOGETHER` connections have something to send: the first of
+them wakes the other side, which is awake for the rest. (16 connections, 2026-11-21: a third less CPU time per request.)
 """
 
 from __future__ import annotations
 
 import select
-import socket
-import struct
-from contextlib import suppress
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from couchgate.wire import RECEIVE, Owner
+if TYPE_CHECKING:
+    from couchgate.wire.plain import SocketWire
 
 STAY = 0.005  # seconds away from the reactor at most, besides the last handler and one wait
 WAIT = 0.001  # seconds to wait for the next event before going back
 SPIN = 0.00005  # seconds to look for an event before sleeping, while events come that fast
 BATCH = 256  # events taken at once
+TOGETHER = 16  # connections whose small writes are sent together
 IN = 1  # EPOLLIN and EPOLLOUT, which select has on Linux only
-_OUT = 4
-_RST = struct.pack("ii", 1, 0)
+OUT = 4
 
 
 class Watched(Protocol):
@@ -67,6 +69,8 @@ class Lane:
         self.reactor = reactor
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
+        self.serving = False  # whether events are being served: then what is small is gathered
+        self.gathered: list[SocketWire] = []  # who has something to send
         self._quick = False  # whether the last event that was waited for came within `SPIN`
 
     # -- the reactor's side (IReadDescriptor)
@@ -84,6 +88,14 @@ class Lane:
 
     def doRead(self) -> None:
         """Serve what is ready, and what becomes ready meanwhile."""
+        self.serving = True
+        try:
+            self._serve()
+        finally:
+            self.serving = False
+            self._send_gathered()  # nothing, unless something broke
+
+    def _serve(self) -> None:
         watched = self._watched
         poll = self._epoll.poll
         events = poll(0, BATCH)
@@ -94,13 +106,16 @@ class Lane:
                 if one is None:
                     continue
                 try:
-                    if mask != _OUT:
+                    if mask != OUT:
                         one.readable()  # an error is found by reading
-                    if mask & _OUT and watched.get(fd) is one:
+                    if mask & OUT and watched.get(fd) is one:
                         one.writable()
                 except Exception:  # noqa: BLE001  # one connection's fault must not stop the others
                     self.log.failure("A connection failed inside the gate")
                     self._abort(one)
+                if len(self.gathered) >= TOGETHER:
+                    self._send_gathered()
+            self._send_gathered()
             now = monotonic()
             if now > until:
                 return
@@ -113,6 +128,16 @@ class Lane:
                 if not events:
                     events = poll(WAIT, BATCH)
                     self._quick = monotonic() - now < SPIN
+
+    def _send_gathered(self) -> None:
+        while self.gathered:  # who is told of an end may write to somebody
+            gathered, self.gathered = self.gathered, []
+            for one in gathered:
+                try:
+                    one.flush()
+                except Exception:  # noqa: BLE001  # as in _serve
+                    self.log.failure("A connection failed inside the gate")
+                    self._abort(one)
 
     def _abort(self, one: Watched) -> None:
         """An owner that fails as it hears of the end, too, must not end the lane, and with it everybody."""
@@ -139,147 +164,3 @@ class Lane:
         del self._watched[fd]
         if not self._watched:
             self.reactor.removeReader(self)
-
-
-class SocketWire:
-    """A connected or connecting non-blocking TCP socket on `lane`.
-
-    A connection that is still being made is written to like any other: the kernel says when it can be. If it cannot
-    be made, `lost` says so.
-    """
-
-    __slots__ = (
-        "_closing",
-        "_fd",
-        "_lane",
-        "_mask",
-        "_out",
-        "_owner",
-        "_recv",
-        "_send",
-        "_socket",
-        "blocked",
-        "stands",
-    )
-
-    secure = False
-
-    def __init__(self, lane: Lane, sock: socket.socket, owner: Owner) -> None:
-        self._lane = lane
-        self._socket: socket.socket | None = sock
-        self._fd = sock.fileno()
-        self._recv = sock.recv
-        self._send = sock.send
-        self._owner = owner
-        self._out: list[bytes] = []
-        self._mask = IN
-        self._closing = False
-        self.blocked = False
-        self.stands = False  # whether anything went out or came in: then the connection has been made
-        lane.add(self._fd, self)
-
-    def readable(self) -> None:
-        """Receive once."""
-        try:
-            data = self._recv(RECEIVE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            self._lose(clean=False)
-            return
-        if data:
-            if not self._closing:
-                self._owner.received(data)
-            return
-        self._watch(self._mask & ~IN)
-        if self._closing and not self._out:
-            self._lose(clean=True)
-        elif not self._closing:
-            self._owner.ended()
-
-    def write(self, data: bytes) -> bool:
-        """Send `data`, which is not empty. False: wait for `drained`."""
-        if self.blocked:
-            self._out.append(data)
-            return False
-        try:
-            sent = self._send(data)
-        except OSError:
-            sent = 0  # full, not connected yet, or broken: the next event tells
-        if sent:
-            self.stands = True
-        if sent == len(data):
-            return True
-        if self._socket is not None:
-            self._out.append(data[sent:])
-            self.blocked = True
-            self._watch(self._mask | _OUT)
-        return False
-
-    def writable(self) -> None:
-        """Send what is left."""
-        if not self.blocked:
-            return  # meant for the one that had this descriptor before
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        try:
-            sent = self._send(data) if data else 0
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            self._lose(clean=False)
-            return
-        self.stands = True
-        if sent < len(data):
-            self._out = [data[sent:]]
-            return
-        self._out = []
-        self.blocked = False
-        self._watch(self._mask & ~_OUT)
-        if self._closing:
-            self._lose(clean=True)
-        else:
-            self._owner.drained()
-
-    def _watch(self, mask: int) -> None:
-        if mask != self._mask and self._socket is not None:
-            self._mask = mask
-            self._lane.change(self._fd, mask)
-
-    def pause(self) -> None:
-        """Receive nothing until `resume`."""
-        self._watch(self._mask & ~IN)
-
-    def resume(self) -> None:
-        """Receive again."""
-        self._watch(self._mask | IN)
-
-    def close(self) -> None:
-        """Close once everything written has gone out."""
-        if not self._out:
-            self._lose(clean=True)
-        else:
-            self._closing = True
-
-    def close_write(self) -> None:
-        """Close our direction only (FIN)."""
-        if self._socket is not None:
-            try:
-                self._socket.shutdown(socket.SHUT_WR)
-            except OSError:
-                self._lose(clean=False)
-
-    def abort(self) -> None:
-        """Cut at once (RST)."""
-        if self._socket is not None:
-            with suppress(OSError):  # it is broken already
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-            self._lose(clean=False)
-
-    def _lose(self, *, clean: bool) -> None:
-        sock, self._socket = self._socket, None
-        if sock is None:
-            return
-        self._out = []
-        self._lane.remove(self._fd)
-        sock.close()
-        self._owner.lost(clean=clean)

@@ -3,7 +3,8 @@
 import select
 import socket
 
-from couchgate.wire.lane import Lane, SocketWire
+from couchgate.wire.lane import Lane
+from couchgate.wire.plain import SocketWire
 
 
 class Reactor:

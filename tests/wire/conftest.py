@@ -2,12 +2,14 @@
 
 import socket
 import time
+from functools import partial
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Factory
 
-from couchgate.wire.lane import SocketWire, lane_of
+from couchgate.wire.lane import lane_of
+from couchgate.wire.plain import SocketWire
 from couchgate.wire.transport import TransportWire
 from tests.web.sockets import PATIENCE, Stream
 
@@ -110,7 +112,46 @@ def transport(loop):
     return owner, Stream(client, client.getpeername())
 
 
-@pytest.fixture(params=[accepted_socket, connecting_socket, transport], ids=lambda make: make.__name__)
+class Served:
+    """A wire that is told everything while its lane serves an event, so that what is small is gathered."""
+
+    def __init__(self, loop, wire):
+        self._lane = loop.lane
+        self._wire = wire
+        self._call = None
+        self._bell, self._rope = socket.socketpair()
+        self._lane.add(self._bell.fileno(), self)
+
+    def readable(self):
+        self._bell.recv(1)
+        self._said = self._call()
+
+    def __getattr__(self, name):
+        asked = getattr(self._wire, name)
+        return partial(self._during, asked) if callable(asked) else asked
+
+    def _during(self, call, *args):
+        if self._lane.serving:  # within `received`
+            return call(*args)
+        self._call = partial(call, *args)
+        self._rope.send(b"!")
+        self._lane.doRead()
+        return self._said
+
+    def put_away(self):
+        self._lane.remove(self._bell.fileno())
+        self._bell.close()
+        self._rope.close()
+
+
+def served_socket(loop):
+    """A SocketWire that is spoken to while its lane serves."""
+    owner, peer = accepted_socket(loop)
+    owner.wire = Served(loop, owner.wire)
+    return owner, peer
+
+
+@pytest.fixture(params=[accepted_socket, connecting_socket, served_socket, transport], ids=lambda make: make.__name__)
 def ends(request, loop):
     """An owner with its wire, and the other end."""
     owner, peer = request.param(loop)
@@ -118,6 +159,8 @@ def ends(request, loop):
     if not owner.over:
         owner.wire.abort()
         loop.until(lambda: owner.over)
+    if isinstance(owner.wire, Served):
+        owner.wire.put_away()
     peer.close()
 
 

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from couchgate.wire.acceptor import Acceptor
-from couchgate.wire.lane import SocketWire, lane_of
+from couchgate.wire.lane import TOGETHER, lane_of
+from couchgate.wire.plain import SMALL, SocketWire
 from tests.web.sockets import PATIENCE, SOON
 from tests.wire.conftest import Recorder
 
@@ -296,3 +297,100 @@ def test_a_descriptor_that_comes_back_belongs_to_its_new_owner(loop, make_socket
     loop.until(lambda: owner.data == b"mine")
     owner.wire.abort()
     right.close()
+
+
+def in_one_go(loop, make_socket, count):
+    """Connections with something to receive, all of them before the lane looks."""
+    pairs = [make_socket() for _ in range(count)]
+    for _, peer in pairs:
+        peer.send(b"?")
+    return pairs
+
+
+def test_what_is_written_while_events_are_served_is_sent_together(loop, make_socket):
+    """Small writes of one connection leave as one, in order, once the others were served; nothing stays behind."""
+    pairs = in_one_go(loop, make_socket, 3)
+    pieces, early = (b"a", b"b" * 100, b"c"), []
+
+    def arrived(peer):
+        peer.sock.settimeout(0)
+        try:
+            return peer.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""
+
+    for owner, _ in pairs:
+        owner.on_received = lambda _data, owner=owner: (
+            early.extend(arrived(peer) for _, peer in pairs),
+            [owner.wire.write(piece) for piece in pieces],
+        )
+    loop.until(lambda: all(owner.data for owner, _ in pairs))
+    assert not any(early)
+    for _, peer in pairs:
+        peer.sock.settimeout(PATIENCE)
+        assert peer.sock.recv(4096) == b"".join(pieces)
+    assert loop.lane.gathered == []
+
+
+def test_more_than_a_few_connections_do_not_wait_for_all_others(loop, make_socket):
+    """Once `TOGETHER` connections have something to send it goes out, before the rest is served."""
+    pairs = in_one_go(loop, make_socket, TOGETHER + 1)
+    most = []
+    for owner, _ in pairs:
+        owner.on_received = lambda data, owner=owner: (owner.wire.write(data), most.append(len(loop.lane.gathered)))
+    loop.until(lambda: all(owner.data for owner, _ in pairs))
+    assert max(most) == TOGETHER
+    assert [peer.take(1) for _, peer in pairs] == [b"?"] * len(pairs)
+
+
+def test_much_is_sent_at_once_behind_what_was_gathered(loop, make_socket):
+    """A large write takes the small ones before it along."""
+    owner, peer = make_socket()
+    seen = []
+
+    def received(_data):
+        owner.wire.write(b"head")
+        owner.wire.write(b"x" * SMALL)
+        peer.sock.settimeout(PATIENCE)
+        seen.append(peer.take(4 + SMALL))
+
+    owner.on_received = received
+    peer.send(b"?")
+    loop.until(lambda: seen)
+    assert seen == [b"head" + b"x" * SMALL]
+
+
+def test_gathered_bytes_go_before_a_close_and_not_before_a_reset(loop, make_socket):
+    """Closing, or closing one direction, lets them out; a reset drops them."""
+    ways = ("close", "close_write", "abort")
+    pairs = in_one_go(loop, make_socket, len(ways))
+    for (owner, _), way in zip(pairs, ways, strict=True):
+        owner.on_received = lambda _data, owner=owner, way=way: (owner.wire.write(b"bye"), getattr(owner.wire, way)())
+    loop.until(lambda: all(owner.data for owner, _ in pairs))
+    for _, peer in pairs[:2]:
+        assert (peer.take(3), peer.sock.recv(1)) == (b"bye", b"")
+    with pytest.raises(ConnectionResetError):
+        pairs[2][1].sock.recv(100)
+    assert [owner.events for owner, _ in pairs] == [["lost cleanly"], [], ["lost"]]
+
+
+def test_who_fails_as_gathered_bytes_go_out_fails_alone(loop, make_socket, log_events):
+    """An owner that breaks when it hears of the end does not keep the others' bytes from going out."""
+    pairs = in_one_go(loop, make_socket, 3)
+    for owner, _ in pairs:
+        owner.on_received = lambda _data, owner=owner: (owner.wire.write(b"bye"), owner.wire.close())
+
+    def fail(*, clean):
+        raise RuntimeError("provoked")
+
+    pairs[0][0].lost = fail
+    loop.until(lambda: all(owner.data for owner, _ in pairs))
+    assert [(peer.take(3), peer.sock.recv(1)) for _, peer in pairs] == [(b"bye", b"")] * 3
+    forget_failures(log_events, "provoked")
+
+
+def test_outside_of_events_a_write_goes_at_once(loop, make_socket):
+    """A timer's or a Deferred's write waits for no turn of the loop."""
+    owner, peer = make_socket()
+    owner.wire.write(b"now")
+    assert peer.take(3) == b"now"
