@@ -22,7 +22,6 @@ issuer `auth:` with the kind of the checker that knew them. No token's issuer be
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -57,7 +56,7 @@ def _refused(reason: str, code: str = "token_claims") -> Unauthorized:
     return Unauthorized(reason, code=code)
 
 
-def claim_at(claims: Mapping[str, Any], path: str, absent: object = None) -> Any:
+def claim_at(claims: dict[str, Any], path: str, absent: object = None) -> Any:
     """What is at `path`, first as one literal name, then as a dotted path into objects; `absent` when nothing is."""
     if path in claims or "." not in path:
         return claims.get(path, absent)
@@ -69,7 +68,7 @@ def claim_at(claims: Mapping[str, Any], path: str, absent: object = None) -> Any
     return value
 
 
-def _name(claims: Mapping[str, Any], rules: TokenRules) -> str:
+def _name(claims: dict[str, Any], rules: TokenRules) -> str:
     claim = claim_at(claims, rules.claims.name)
     if type(claim) is not str or not claim:
         raise _refused("The token names no user.")
@@ -106,7 +105,7 @@ def role_problem(role: str) -> str | None:
     return None
 
 
-def _roles(claims: Mapping[str, Any], rules: TokenRules) -> tuple[str, ...]:
+def _roles(claims: dict[str, Any], rules: TokenRules) -> tuple[str, ...]:
     roles = claim_at(claims, rules.claims.roles)
     if roles is None:
         return ()
@@ -125,7 +124,7 @@ def _not_roles() -> Unauthorized:
     return _refused("The token's roles are not a list of strings.")
 
 
-def _optional(claims: Mapping[str, Any], path: str, what: str) -> str | None:
+def _optional(claims: dict[str, Any], path: str, what: str) -> str | None:
     value = claim_at(claims, path, _ABSENT)
     if value is _ABSENT:
         return None
@@ -134,7 +133,7 @@ def _optional(claims: Mapping[str, Any], path: str, what: str) -> str | None:
     return value
 
 
-def principal_of(claims: Mapping[str, Any], rules: TokenRules) -> Principal:
+def principal_of(claims: dict[str, Any], rules: TokenRules) -> Principal:
     """The principal of verified `claims`, read as `rules.claims` says.
 
     Raises `Unauthorized` (`token_claims`) when they name nobody whom CouchDB could be told about unambiguously.

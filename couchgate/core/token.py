@@ -66,12 +66,15 @@ class TokenRules:
     reserved_prefixes: tuple[str, ...] = ()
 
 
-class Verified(NamedTuple):
+class Verified:
     """A valid token: the rules that it fulfils, its claims, and when it ends (`exp` plus leeway, unix seconds)."""
 
-    rules: TokenRules
-    claims: Mapping[str, Any]
-    expires: float
+    __slots__ = ("claims", "expires", "rules")
+
+    def __init__(self, rules: TokenRules, claims: dict[str, Any], expires: float) -> None:
+        self.rules = rules
+        self.claims = claims
+        self.expires = expires
 
 
 class Header(NamedTuple):
@@ -129,7 +132,7 @@ def _read(token: bytes) -> tuple[_Compact, dict[str, Any]]:
         raise _malformed() from error
 
 
-def unverified(token: bytes) -> tuple[Header, Mapping[str, Any]]:
+def unverified(token: bytes) -> tuple[Header, dict[str, Any]]:
     """What `token` says, proved by nothing: for explaining a decision, never for making one. Raises `Unauthorized`."""
     compact, claims = _read(token)
     return compact[0], claims
@@ -171,7 +174,7 @@ def _meets(audience: object, rules: TokenRules) -> bool:
     return not rules.audiences.isdisjoint(audience)
 
 
-def select(claims: Mapping[str, Any], rules: Sequence[TokenRules]) -> TokenRules:
+def select(claims: dict[str, Any], rules: Sequence[TokenRules]) -> TokenRules:
     """The one entry of `rules` that the unverified `claims` point to. Raises `Unauthorized`."""
     issuer = claims.get("iss")
     fitting = [each for each in rules if each.issuer == issuer]
@@ -191,7 +194,7 @@ def _wrong_audience() -> Unauthorized:
     return Unauthorized("The token is meant for another audience.", code="token_audience")
 
 
-def _instant(claims: Mapping[str, Any], name: str) -> float:
+def _instant(claims: dict[str, Any], name: str) -> float:
     """The time claim `name` in unix seconds (RFC 7519 2, NumericDate); a bool is an int only to Python."""
     value: Any = claims.get(name)
     kind = type(value)
@@ -200,7 +203,7 @@ def _instant(claims: Mapping[str, Any], name: str) -> float:
     raise Unauthorized(f"The token's {name} is not a time.", code="token_claims")
 
 
-def _check_claims(claims: Mapping[str, Any], rules: TokenRules, now: float) -> float:
+def _check_claims(claims: dict[str, Any], rules: TokenRules, now: float) -> float:
     expires = _instant(claims, "exp") + rules.leeway
     if expires <= now:
         raise Unauthorized("The token has expired.", code="token_expired")

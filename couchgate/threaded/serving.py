@@ -32,7 +32,10 @@ from couchgate.threaded.request import ThreadedRequest
 if TYPE_CHECKING:
     from couchgate.threaded.face import ThreadedFace
 
-_UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
+
+def _unreadable() -> RequestHead:
+    """The head of a request that cannot be read: a new one, since a gate leaves on a head what it derives."""
+    return RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
 
 
 def _no_thread() -> Unavailable:
@@ -88,7 +91,7 @@ class Serving:
 
     def turn_away(self) -> None:
         """Say that there is no thread, if that can be said without one, and close. By TLS it cannot."""
-        request = self._begin(_UNREADABLE, self._face.present)
+        request = self._begin(_unreadable(), self._face.present)
         request.endpoint = "unread"
         if self._client.secure:
             request.refused(_no_thread())
@@ -163,7 +166,7 @@ class Serving:
         return request
 
     def _refuse_unread(self, error: GateError) -> None:
-        request = self._begin(_UNREADABLE, self._face.present)
+        request = self._begin(_unreadable(), self._face.present)
         request.endpoint = "unread"
         self._body = BodyReader(UNTIL_CLOSE)
         self._send(request.refusal(error))

@@ -18,8 +18,6 @@ from couchgate.web.intake import Intake
 from couchgate.web.request import ClientRequest
 from couchgate.web.routing import route
 
-_UNREADABLE = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
-
 
 class GateChannel(Intake):
     """The server's side of one client connection: the owner of its wire."""
@@ -118,7 +116,8 @@ class GateChannel(Intake):
 
     def _refuse_unread(self, error: GateError) -> None:
         """Answer what could not be read as a request, and close."""
-        request = ClientRequest(self, _UNREADABLE, self.site.wall(), keep=False)
+        head = RequestHead(b"", b"", 11, Fields(), UNTIL_CLOSE)
+        request = ClientRequest(self, head, self.site.wall(), keep=False)
         request.endpoint = "unread"
         self._request = request
         self._body = BodyReader(UNTIL_CLOSE)
