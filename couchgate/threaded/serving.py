@@ -135,12 +135,12 @@ class Serving:
             waited = time.monotonic() - since
             if face.draining:
                 return None
-            if client.buffer and waited > limits.head_seconds:
+            if waited > limits.head_seconds:
+                if not client.buffer:
+                    return None  # as one of the spare connections that browsers open: it holds a thread
                 client.buffer = b""
                 return RequestTimeout("The head of the request did not come in time.")
-            if not client.buffer and waited > limits.idle_seconds:
-                return None
-            if not client.wait(True, limits.head_seconds if client.buffer else limits.idle_seconds):  # noqa: FBT003
+            if not client.wait(True, limits.head_seconds):  # noqa: FBT003
                 continue
             data = client.receive()
             if data is None:

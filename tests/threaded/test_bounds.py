@@ -43,3 +43,11 @@ def test_clients_beyond_all_threads_are_closed_and_nobody_else_notices(own_upstr
         assert threads < 2 + 16 + 20
         for client in crowd:
             client.close()
+
+
+def test_a_spare_connection_gives_its_thread_back(own_upstream):
+    """One that brings nothing is closed after head_seconds, however long a kept one may be idle in other modes."""
+    with running_gate(own_upstream, limits="threads = 1\nhead_seconds = 0.5\nidle_seconds = 60") as gate:
+        spare = Client(gate.ports["threaded"])
+        assert spare.ending() == ("fin", b"")
+        eventually(lambda: health(gate) == 200)
