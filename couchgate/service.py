@@ -73,7 +73,7 @@ class GateService(MultiService):
         self.listeners: list[Listener] = []
         self._leaving: dict[Listener, defer.Deferred[None]] = {}
         self._drain_seconds: float | None = None  # once the gate stops
-        self.recording = Recording(self, reactor)
+        self.recording = Recording(self, reactor, self.lane)
         self.recording.setServiceParent(self)
         self.reloads = Reloads(self.recording.reloading(self._reload), time.time)
         self._control = Control(settings, reactor, self.reload, self._again)
@@ -162,7 +162,7 @@ class GateService(MultiService):
         """A listener that obeys the setup in force."""
         log = None if self._access is None else self._access.write
         site = self._sites.make(self.setup, settings, self.overview.tally(settings.endpoint).count, log)
-        site.recorder = self.recording.flight
+        site.recorder = self.recording.recorder_for(site)
         return Listener(settings, site, self._reactor)
 
     def _open_log(self, settings: Settings) -> OpenLog:

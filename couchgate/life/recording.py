@@ -20,8 +20,9 @@ from zope.interface import implementer
 from couchgate.core import gate as core_gate
 from couchgate.facts.keyring import KeyRing
 from couchgate.life.sites import Site
+from couchgate.life.threads import ThreadedSite
 from couchgate.recorder import records
-from couchgate.recorder.flight import Flight
+from couchgate.recorder.flight import Flight, Gathering
 from couchgate.recorder.process import boot
 from couchgate.recorder.reading import UnreadableRingError
 from couchgate.recorder.report import report_of
@@ -31,6 +32,7 @@ from couchgate.recorder.telling import one_line
 from couchgate.settings import Settings
 from couchgate.system import resident
 from couchgate.upstream.pool import UpstreamPool
+from couchgate.wire.lane import Lane
 
 BEAT_SECONDS = 1.0
 
@@ -59,9 +61,11 @@ class Recording(Service):
     name = "recorder"
     log = Logger()
 
-    def __init__(self, watched: Watched, reactor: Any) -> None:
+    def __init__(self, watched: Watched, reactor: Any, lane: Lane | None) -> None:
         self._watched = watched
         self._reactor = reactor
+        self._lane = lane
+        self._gathering: Gathering | None = None
         self._ring: Ring | None = None
         self._beating = task.LoopingCall(self._beat)
         self._beating.clock = reactor
@@ -100,8 +104,11 @@ class Recording(Service):
             return
         flight = self.flight = Flight(self._ring)
         flight.write(records.STARTED)
+        self._gathering = flight.gathering()
+        if self._lane is not None:
+            self._lane.ledger = self._gathering
         for _, site in self._watched.listening():
-            site.recorder = flight
+            site.recorder = self.recorder_for(site)
         globalLogPublisher.addObserver(self._observer)
         self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
         self._process = os.getpid()
@@ -109,6 +116,10 @@ class Recording(Service):
         self._beating.start(BEAT_SECONDS).addErrback(
             lambda reason: self.log.failure("The flight recorder's beat failed", failure=reason)
         )
+
+    def recorder_for(self, site: Site) -> Flight | None:
+        """What `site` tells. Threads have theirs written at once; the lane's thread may gather."""
+        return self.flight if isinstance(site, ThreadedSite) else self._gathering
 
     def _look_back(self, settings: Settings) -> None:
         """Tell of the runs before this one that did not end in order."""
@@ -136,8 +147,12 @@ class Recording(Service):
         """It has stopped in order."""
         super().stopService()
         flight, self.flight = self.flight, None
-        if flight is None or self._ring is None:
+        gathering, self._gathering = self._gathering, None
+        if self._lane is not None:
+            self._lane.ledger = None
+        if flight is None or gathering is None or self._ring is None:
             return
+        gathering.release()
         for _, site in self._watched.listening():
             site.recorder = None
         if self._beating.running:
@@ -172,8 +187,8 @@ class Recording(Service):
 
     def _beat(self) -> None:
         """What is written once a second: how the process is, what is new with keys, and what is still under way."""
-        flight, ring = self.flight, self._ring
-        if flight is None or ring is None:
+        flight, gathering, ring = self.flight, self._gathering, self._ring
+        if flight is None or gathering is None or ring is None:
             return
         watched, now = self._watched, time.time()
         sites = [site for _, site in watched.listening()]
@@ -182,9 +197,9 @@ class Recording(Service):
         pool = watched.pool
         beat = flight.write(
             records.BEAT,
-            flight.ended_count,
+            flight.ended_count + gathering.ended_count,
             resident(),
-            flight.accepted_count,
+            flight.accepted_count + gathering.accepted_count,
             now,
             small=threading.active_count(),
             counts=(feeds, len(requests)),
@@ -208,6 +223,8 @@ class Recording(Service):
     def _exit(self) -> None:
         """The interpreter ends, and the gate was not stopped."""
         if self.flight is not None and self._ring is not None and os.getpid() == self._process:
+            if self._gathering is not None:
+                self._gathering.release()
             error = getattr(sys, "last_value", None)
             self.flight.write(records.EXITED, word="" if error is None else type(error).__name__)
             self._ring.mark(records.END_EXITED)

@@ -40,7 +40,7 @@ class SocketConnector:
         except OSError:
             sock.close()
             raise
-        connection.wire = SocketWire(self._lane, sock, connection)
+        connection.wire = SocketWire(self._lane, sock, connection, first=True)
 
 
 class UnixConnector:
@@ -68,7 +68,7 @@ class UnixConnector:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         problem = sock.connect_ex(self._path)
         if not problem:
-            connection.wire = SocketWire(self._lane, sock, connection)
+            connection.wire = SocketWire(self._lane, sock, connection, first=True)
             return True
         sock.close()
         if problem == errno.EAGAIN:

@@ -38,7 +38,7 @@ class SocketWire:
 
     secure = False
 
-    def __init__(self, lane: Lane, sock: socket.socket, owner: Owner) -> None:
+    def __init__(self, lane: Lane, sock: socket.socket, owner: Owner, *, first: bool = False) -> None:
         self._lane = lane
         self._socket: socket.socket | None = sock
         self._fd = sock.fileno()
@@ -51,7 +51,7 @@ class SocketWire:
         self._gathered = 0  # bytes
         self.blocked = False
         self.stands = False  # whether anything went out or came in: then the connection has been made
-        lane.add(self._fd, self)
+        lane.add(self._fd, self, first=first)
 
     def readable(self) -> None:
         """Receive once."""
@@ -82,6 +82,7 @@ class SocketWire:
             self._out.append(data)
             self._gathered += size
             if self._gathered > SMALL:
+                self._lane.record()
                 self.flush()
             return not self.blocked
         if size <= SMALL and self._lane.serving and self._socket is not None:
@@ -89,6 +90,7 @@ class SocketWire:
             self._gathered = size
             self._lane.gathered.append(self)
             return True
+        self._lane.record()
         return self._push(data)
 
     def flush(self) -> None:
@@ -161,6 +163,7 @@ class SocketWire:
 
     def close_write(self) -> None:
         """Close our direction only (FIN)."""
+        self._lane.record()
         self.flush()
         if self._socket is not None and not self.blocked:  # else `drained` will be heard, and it asked for again
             try:

@@ -250,7 +250,7 @@ def test_a_ring_that_vanishes_while_a_start_reads_it_is_still_told_of(folder, mo
     """Another gate that starts may remove it in between: the end is told and counted, and the recorder begins."""
     left(folder)
     monkeypatch.setattr(recording, "look", lambda path: look(path.with_name("gone")))
-    told = recording.Recording(None, None)
+    told = recording.Recording(None, None, None)
     told._look_back(SimpleNamespace(gate=SimpleNamespace(state_dir=tmp_path)))
     assert told.unclean == 1
     (event,) = [each for each in log_events if each.get("sentence")]

@@ -1,0 +1,68 @@
+"""Records that are written some at a time are those that would have been written one by one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from couchgate.recorder.records import DECIDED
+from tests.recorder.rings import SLOTS, Written, finish, let_through, request
+
+STEPS = st.lists(
+    st.sampled_from(["accepted", "decided", "ended", "closed", "hold", "flush", "release", "another thread"]),
+    max_size=60,
+)
+
+
+def told(recording):
+    """Its records but for their moments."""
+    return [(each.number, each.kind, each.ref, each.a, each.b, each.x, each.small) for each in recording.records]
+
+
+def play(flight, other, steps):
+    """Do these `steps` with `flight`, of which one that does not gather passes over some."""
+    one = request(sent=5, received=9)
+    for step in steps:
+        if step == "another thread":
+            other.write(DECIDED)
+        elif step == "accepted":
+            flight.accepted(keepalive=True)
+        elif step == "closed":
+            flight.closed(3)
+        elif step == "decided":
+            let_through(flight, one, 1)
+        elif step == "ended":
+            finish(flight, one)
+        elif hasattr(flight, step):
+            getattr(flight, step)(*([2.0] if step == "hold" else []))
+
+
+@given(before=st.sampled_from([0, 3, SLOTS - 5]), steps=STEPS)
+def test_whatever_is_kept_back_the_ring_tells_the_same(tmp_path_factory, before, steps):
+    """With any holds, flushes and other threads between, also where the ring begins anew, the records are the same."""
+    gathered, plain = (Written(tmp_path_factory.mktemp("rings")) for _ in range(2))
+    for written in (gathered, plain):
+        for _ in range(before):
+            written.flight.write(DECIDED)
+    gathering = gathered.flight.gathering()
+    play(gathering, gathered.flight, steps)
+    gathering.release()
+    play(plain.flight, plain.flight, steps)
+    assert told(gathered.recording) == told(plain.recording)
+    assert gathering.accepted_count == plain.flight.accepted_count
+    assert gathering.ended_count == plain.flight.ended_count
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
+def test_nothing_is_in_the_ring_before_it_is_flushed_and_all_of_it_then(written, count):
+    """Any number of records is kept back and written whole; afterwards each is written at once again."""
+    flight = written.flight.gathering()
+    flight.hold(7.0)
+    for _ in range(count):
+        flight.accepted(keepalive=True)
+    assert not written.recording.records
+    flight.flush()
+    assert [each.number for each in written.recording.records] == list(range(1, count + 1))
+    assert {each.moment for each in written.recording.records} == {7.0}
+    flight.release()
+    flight.accepted(keepalive=True)
+    assert len(written.recording.records) == count + 1
