@@ -23,6 +23,9 @@ def told(forward):
     )
 
 
+PARTS = ("method", "target", "version", "fields", "framing", "bearer")  # a compiled class has no `__slots__`
+
+
 def changed(head, **parts):
     """The request head `head` with other `parts`."""
-    return RequestHead(**{name: getattr(head, name) for name in RequestHead.__slots__} | parts)
+    return RequestHead(**{name: getattr(head, name) for name in PARTS} | parts)

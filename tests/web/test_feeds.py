@@ -7,7 +7,7 @@ from tests.web.live import OK, running_gate
 from tests.web.sockets import SOON, eventually
 
 MODES = ("keepalive", "close", "threaded")
-LIFE = 0.5  # seconds until a token expires
+LIFE = 2.0  # seconds until a token expires: each feed has begun by then, on a busy machine too
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 ROW = b'{"seq":"%b","id":"%b","changes":[{"rev":"1-a"}]}'
 

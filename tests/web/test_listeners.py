@@ -97,7 +97,7 @@ def local_doors(folder, **options):
 
 @pytest.fixture(scope="module", params=[secure_doors, local_doors], ids=["ssl", "unix"])
 def opened(request):
-    with tempfile.TemporaryDirectory() as folder, request.param(Path(folder), limits="idle_seconds = 2") as doors:
+    with tempfile.TemporaryDirectory() as folder, request.param(Path(folder), limits="idle_seconds = 8") as doors:
         yield doors
 
 
