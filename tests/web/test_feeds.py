@@ -19,10 +19,10 @@ def chunk(data):
 class Feed:
     """An open feed with a token that is about to expire."""
 
-    def __init__(self, gate, upstream, query, mode="keepalive", begin=b""):
+    def __init__(self, gate, upstream, query, mode="keepalive", begin=b"", expires=None):
         self.gate = gate
         self.mode = mode
-        self.expires = time.time() + LIFE
+        self.expires = expires or time.time() + LIFE
         self.token = gate.token(exp=self.expires)
         self.client = gate.client("GET", f"/db/_changes?{query}", token=self.token, mode=mode)
         self.peer = upstream.accept()
@@ -93,12 +93,12 @@ def test_a_longpoll_that_has_not_begun_gets_an_answer_of_the_gate(gate, upstream
 def test_a_longpoll_inside_a_row_waits_for_its_end(gate, upstream):
     """At expiry a row is half sent: its other half passes, and then the answer ends well."""
     row = ROW % (b"8-x", b"a")
-    feeds = [Feed(gate, upstream, "feed=longpoll&since=7", mode, (b'{"results":[\n', row[:20])) for mode in MODES]
-    other = Feed(gate, upstream, "feed=longpoll&since=7")
-    assert last_seq(other.client.answer()) == ([], 7)  # the gate has seen all of them expire
-    for feed in feeds:
+    for mode in MODES:
+        expires = time.time() + LIFE
+        feed = Feed(gate, upstream, "feed=longpoll&since=7", mode, (b'{"results":[\n', row[:20]), expires)
+        other = Feed(gate, upstream, "feed=longpoll&since=7", mode, expires=expires)
+        assert last_seq(other.client.answer()) == ([], 7)  # this listener has seen them expire a moment ago
         feed.peer.send(chunk(row[20:]))
-    for feed in feeds:
         assert last_seq(feed.client.answer()) == (["a"], "8-x")
         feed.goes_on()
 
