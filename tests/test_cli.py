@@ -313,3 +313,12 @@ def test_what_is_no_time_is_a_usage_error(time_, folder):
     done = couchgate("token", "--key", folder / "dev.pem", *NAMES, f"--expires={time_}")
     assert done.returncode == 2
     assert "is no time such as 45s, 30m, 8h or 7d" in done.stderr
+
+
+def test_the_package_is_the_command_too():
+    """`python -m couchgate` is for hosts where a script of that name may not be run."""
+    done = subprocess.run(
+        [sys.executable, "-m", "couchgate", "--help"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "probe" in done.stdout

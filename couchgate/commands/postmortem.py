@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from couchgate.commands import CommandError
-from couchgate.recorder.letter import letter, program_of
+from couchgate.recorder.letter import command_of, letter, program_of
 from couchgate.recorder.process import boot
 from couchgate.recorder.reading import UnreadableRingError
 from couchgate.recorder.report import Report, report_of
@@ -30,14 +30,23 @@ def run(args: argparse.Namespace) -> int:
         reason = getattr(error, "strerror", None) or error
         raise CommandError(f"{chosen.path} cannot be read: {reason}") from None
     report = report_of(whole, boot())
+    program = program_of(report.recording)
     if args.markdown is not None:
-        _write(args.markdown, letter(report, program_of(report.recording)))
+        _write(args.markdown, letter(report, program))
     if args.json:
         others = [
             {"run": each.id, "started": each.recording.started, "state": each.state, "ring": str(each.path)}
             for each in found
         ]
-        sys.stdout.write(json.dumps({**as_json(report), "runs": others}, indent=2) + "\n")
+        about = report.recording
+        process = {
+            "pid": int(about.number_of("pid")),
+            "command": command_of(about),
+            "folder": about.text_of("folder"),
+            "platform": about.text_of("platform"),
+            "program": program._asdict(),
+        }
+        sys.stdout.write(json.dumps({**as_json(report), "process": process, "runs": others}, indent=2) + "\n")
     else:
         sys.stdout.write(text(report) + _others(report, found))
         if args.markdown is not None:

@@ -101,6 +101,11 @@ class FeedFollower(ABC):
     def ending(self) -> bytes | None:
         """The bytes that end the answer well right now, perhaps none; None inside a row, or when it is hopeless."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is a longpoll that has no row yet: with rows it ends by itself, and they are progress."""
+        return False
+
     @abstractmethod
     def empty_answer(self) -> bytes | None:
         """A whole JSON body for a 200 in place of an answer that has not begun; None when there is no good one."""
@@ -216,6 +221,10 @@ class _Longpoll(FeedFollower):
         if self._state is _State.HEAD:
             return self.empty_answer()
         return b'\n],\n"last_seq":%b,"pending":0}\n' % self._last_seq
+
+    @property
+    def waits(self) -> bool:
+        return self._state in (_State.HEAD, _State.FIRST) and not self._kept
 
     def empty_answer(self) -> bytes | None:
         return None if self._last_seq is None else b'%b\n],\n"last_seq":%b,"pending":0}\n' % (_HEAD, self._last_seq)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from math import inf
 from typing import Final, NamedTuple, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from couchgate.core.feed import FeedFollower
 from couchgate.core.limits import Limits
@@ -78,7 +79,11 @@ class Places:
 
 
 def _can_take_turns(head: RequestHead, follower: FeedFollower) -> bool:
-    return head.method == b"GET" and follower.empty_answer() is not None and not _FILTERED.search(head.target)
+    return (
+        head.method == b"GET"
+        and follower.empty_answer() is not None
+        and not _FILTERED.search(unquote_to_bytes(head.target))
+    )
 
 
 def _add(counts: dict[Key, int], key: Key) -> int:

@@ -192,7 +192,7 @@ class Recording(Service):
             return
         watched, now = self._watched, time.time()
         sites = [site for _, site in watched.listening()]
-        requests = [request for site in sites for request in site.under_way if request.record]
+        requests = [request for site in sites for request in site.under_way if request.record and request.principal]
         feeds = sum(request.target is not None and request.target.feed for request in requests)
         pool = watched.pool
         beat = flight.write(

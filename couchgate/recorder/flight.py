@@ -88,9 +88,10 @@ class Flight:
 
     # -- requests, by plain values: each face has requests of its own, and a look-up in one of any kind costs more
 
-    def head_seen(self, method: bytes, endpoint: str, connection: int) -> None:
-        """A request is read, and the decision about it must wait."""
-        self._short(HEAD_SEEN + (METHODS.get(method, 0) << SMALL) + (self._place(endpoint) << PLACE), connection)
+    def head_seen(self, method: bytes, endpoint: str, connection: int) -> int:
+        """A request is read, and the decision about it must wait; its id until it is decided."""
+        what = HEAD_SEEN + (METHODS.get(method, 0) << SMALL) + (self._place(endpoint) << PLACE)
+        return self._short(what, connection)
 
     def decided(self, method: bytes, endpoint: str, connection: int, *, feed: bool) -> int:
         """A request goes to CouchDB; its id, for what follows."""
@@ -112,7 +113,7 @@ class Flight:
         received: int,
         upstream_seconds: float,
     ) -> None:
-        """A request is over. `record` is its id, 0 if it was never decided; `sent` and `received` are body bytes."""
+        """A request is over. `record` is its id, 0 if it was refused at once; `sent` and `received` are body bytes."""
         self.ended_count += 1
         if not 0 <= status <= _MOST_STATUS:
             status = _MOST_STATUS

@@ -24,7 +24,7 @@ Every record has the same members, and its kind says what they mean:
 | DECIDED | connection | | | | method, + FEED | | target | |
 | UPSTREAM | request | | | | | | | |
 | STILL | request | body bytes sent | age in ms | | method, + FEED | | target | status |
-| ENDED | request, or 0 | body bytes sent | received | upstream seconds | method | code | target | status |
+| ENDED | request, its HEAD, or 0 | body bytes sent | received | upstream seconds | method | code | target | status |
 | BEAT | requests ended | resident bytes | accepted | wall clock | threads | feeds | under way | |
 | LINKS | clients connected | upstream opened | upstream reused | upstream connected | | | | |
 | KEYS | keys usable | attempts | failures | | | issuer | | |

@@ -30,7 +30,8 @@ _METHODS = {index: name.decode() for name, index in records.METHODS.items()}
 class Request(NamedTuple):
     """A request that was under way at the end. `age` is in seconds; `connected`: seen to have reached CouchDB.
 
-    In the mode `keepalive` it is not recorded when CouchDB is reached: `connected` is None.
+    In the mode `keepalive` it is not recorded when CouchDB is reached: `connected` is None. What is not `decided` waited
+    for keys, or for the word of who knows passwords.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Request(NamedTuple):
     feed: bool
     age: float
     connected: bool | None
+    decided: bool = True
 
 
 class Second(NamedTuple):
@@ -147,14 +149,19 @@ def _method(small: int) -> str:
 
 
 def _in_flight(recording: Recording) -> Iterator[Request]:
-    """Decided or seen, and not ended."""
+    """Decided, or seen and not yet decided, and not ended."""
     found = recording.records
     over = {record.ref for record in found if record.kind == records.ENDED}
     reached = {record.ref for record in found if record.kind == records.UPSTREAM}
     told = {record.number for record in found if record.kind == records.ACCEPTED and not record.small}
     last = found[-1].moment if found else 0.0
     known: dict[int, Request] = {}
+    waiting: dict[int, Record] = {}  # by connection
     for each in found:
+        if each.kind == records.HEAD_SEEN:
+            waiting[each.ref] = each
+        elif each.kind in (records.DECIDED, records.CLOSED):
+            waiting.pop(each.ref, None)
         if each.kind == records.DECIDED:
             known_id, age = each.number, last - each.moment
             connected = known_id in reached if each.ref in told and each.ref else None
@@ -166,6 +173,18 @@ def _in_flight(recording: Recording) -> Iterator[Request]:
             feed = bool(each.small & records.FEED)
             target = recording.word(each.place)
             known[known_id] = Request(known_id, _method(each.small), target, feed, max(age, 0.0), connected)
+    for each in waiting.values():
+        if each.number not in over:
+            age = max(last - each.moment, 0.0)
+            known[each.number] = Request(
+                each.number,
+                _method(each.small),
+                recording.word(each.place),
+                feed=False,
+                age=age,
+                connected=None,
+                decided=False,
+            )
     yield from sorted(known.values())
 
 
@@ -247,7 +266,7 @@ def event_text(recording: Recording, record: Record) -> str:
         return str(words[kind])
     word, place, method = recording.word(record.word), recording.word(record.place), _method(record.small)
     if kind == records.HEAD_SEEN:
-        return f"connection {ref}: {method} {place}"
+        return f"request {record.number}: {method} {place} waits for its decision"
     if kind == records.DECIDED:
         feed = ", a feed" if record.small & records.FEED else ""
         return f"request {record.number}: {method} {place} let through{feed}"

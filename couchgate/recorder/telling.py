@@ -175,7 +175,7 @@ def _in_flight(report: Report) -> list[str]:
     reached = {True: ", connected to CouchDB", False: ", not yet connected to CouchDB", None: ""}
     lines = [
         f"request {each.id}: {each.method} {each.target}{', a feed' if each.feed else ''}, for {duration(each.age)}"
-        f"{reached[each.connected]}"
+        f"{reached[each.connected] if each.decided else ', not yet decided'}"
         for each in report.in_flight[:_MOST_IN_FLIGHT]
     ]
     more = len(report.in_flight) - len(lines)

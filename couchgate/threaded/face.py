@@ -161,8 +161,9 @@ class ThreadedFace:
                 request.principal, request.peer.address, request.head, follower, self.present.limits
             )
             if place is not None:
+                if self.draining:
+                    relay.ending = True
                 self._feeds.add(relay)
-        relay.ending = self.draining
         return place
 
     def remove_feed(self, relay: Relay, place: Place) -> None:

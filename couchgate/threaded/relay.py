@@ -243,7 +243,7 @@ class Relay:
         if self._follower is not None and (self._end_by or self.ending or self._face.wall() >= self.expires):
             self._end_feed()
             return
-        if self._place is not None and time.monotonic() - self._asked_at >= self._place.seconds and self._end_well():
+        if self._makes_room() and self._end_well():
             return
         waited = time.monotonic() - self._since
         if upstream is not None and not upstream.connected:
@@ -268,6 +268,12 @@ class Relay:
                 raise error
 
     # -- feeds
+
+    def _makes_room(self) -> bool:
+        """Whether its turn is over and it still waits."""
+        follower, place = self._follower, self._place
+        over = place is not None and time.monotonic() - self._asked_at >= place.seconds
+        return over and follower is not None and follower.waits
 
     def _unfollow(self) -> None:
         if self._place is not None:

@@ -259,7 +259,7 @@ class Serving:
             if isinstance(forward, Forward):
                 break
             if self._face.recorder is not None:
-                self._face.recorder.head_seen(request.head.method, request.endpoint, self._record)
+                request.record = self._face.recorder.head_seen(request.head.method, request.endpoint, self._record)
             asked, person = self._find_out(forward, present)
         request.principal = forward.principal.name
         if self._face.recorder is not None:

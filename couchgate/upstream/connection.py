@@ -43,6 +43,7 @@ class UpstreamConnection:
     """A connection of `pool`, the owner of a wire. `used` counts the exchanges that it has served."""
 
     _sent = True
+    _sends = 0  # of the wire, before the present request
     _keep = True
     _paused = False
     used = 0
@@ -60,6 +61,7 @@ class UpstreamConnection:
         Without `keep` the connection is closed afterwards, whatever the answer says of it.
         """
         self._keep = keep
+        self._sends = self.wire.sends
         self._exchange = exchange
         self._reader = ResponseReader(method)
         self._sent = complete
@@ -114,6 +116,10 @@ class UpstreamConnection:
             # Nobody asked for this: whatever it is, it must not become the answer to the next request.
             self._abort()
             return
+        if self.wire.sends == self._sends:
+            # Nothing of the request has left, so this is no answer to it.
+            self._fail(_closed(), stale=True)
+            return
         began = reader.head is None
         try:
             body = reader.feed(data)
@@ -132,7 +138,7 @@ class UpstreamConnection:
     def _release(self, reader: ResponseReader) -> None:
         """The exchange is complete: keep the connection if it is fit for another."""
         self._exchange = self._reader = None
-        if not self._sent or self.wire.blocked:
+        if not self._sent or self.wire.unsent:
             self._abort()  # an answer before the end of the request: the rest of it was never sent
         elif reader.reusable and self._keep:
             self.resume()  # a connection left paused by this exchange would hang the next
@@ -155,7 +161,9 @@ class UpstreamConnection:
     def ended(self) -> None:
         """CouchDB has closed its direction: that ends an answer without a length, and any other connection."""
         exchange, reader = self._exchange, self._reader
-        if exchange is not None and reader is not None and reader.ended():
+        if exchange is not None and self.wire.sends == self._sends:
+            self._fail(_closed(), stale=self.used > 1)  # before anything of the request has left
+        elif exchange is not None and reader is not None and reader.ended():
             self._exchange = self._reader = None
             self._hang_up()
             exchange.response_data(b"", done=True)
@@ -168,7 +176,7 @@ class UpstreamConnection:
         self.wire.close()
 
     def _hang_up(self) -> None:
-        if self.wire.blocked:
+        if self.wire.unsent:
             self.wire.abort()  # what CouchDB does not take any more would hold a closing wire open for ever
         else:
             self._close()
@@ -189,5 +197,8 @@ class UpstreamConnection:
             error = Unavailable("CouchDB cannot be reached.", code="upstream_down", retry_after=RETRY_AFTER)
             exchange.upstream_failed(error, stale=False)
         else:
-            error = Unavailable("CouchDB closed the connection without an answer.", code="upstream_closed")
-            exchange.upstream_failed(error, stale=self.used > 1)
+            exchange.upstream_failed(_closed(), stale=self.used > 1)
+
+
+def _closed() -> Unavailable:
+    return Unavailable("CouchDB closed the connection without an answer.", code="upstream_closed")

@@ -108,7 +108,7 @@ class Door:
         recorder = channel.site.recorder
         if not isinstance(verdict, Forward):
             if recorder is not None:
-                recorder.head_seen(request.head.method, request.endpoint, channel.record)
+                request.record = recorder.head_seen(request.head.method, request.endpoint, channel.record)
             self.once_more(
                 request, verdict, lambda asked, person: self.forward(request, way, asked=asked, person=person)
             )

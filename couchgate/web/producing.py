@@ -19,6 +19,7 @@ class Producing:
     log = Logger()
     _producer: Any = None
     _streaming = False
+    _paused = False
     _pulling: Any = None
 
     def __init__(self, clock: IReactorTime, blocked: Callable[[], bool], failed: Callable[[Failure], None]) -> None:
@@ -32,10 +33,11 @@ class Producing:
             raise RuntimeError("there is a producer already")
         self._producer = producer
         self._streaming = streaming
+        self._paused = False
         if not streaming:
             self._pull_soon()
         elif self._blocked():
-            producer.pauseProducing()
+            self.pause()
 
     def unregister(self) -> None:
         """The producer is done."""
@@ -45,6 +47,7 @@ class Producing:
     def pause(self) -> None:
         """The client takes nothing now. A pull producer is just not asked."""
         if self._producer is not None and self._streaming:
+            self._paused = True
             self._producer.pauseProducing()
 
     def resume(self) -> None:
@@ -54,6 +57,9 @@ class Producing:
         if not self._streaming:
             self._pull_soon()
             return
+        if not self._paused:
+            return  # some producers cannot bear to be told to go on
+        self._paused = False
         try:
             self._producer.resumeProducing()
         except Exception:  # noqa: BLE001  # whatever a producer raises is its fault

@@ -311,7 +311,7 @@ class Relay:
 
     def make_room(self) -> None:
         """Another request of its page may wait for this connection: end the feed now, if it waits and can end well."""
-        if self._follower is not None and self._answering and self._follower.ending() is not None:
+        if self._follower is not None and self._answering and self._follower.waits:
             self._try_end()
 
     def _cut(self) -> None:

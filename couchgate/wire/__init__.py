@@ -3,8 +3,9 @@
 A `Wire` carries bytes for one owner. There are two: `SocketWire`, a plain TCP socket served by a `Lane` (Linux), and
 `TransportWire`, any Twisted transport (TLS, Unix sockets, other platforms). Owners cannot tell them apart.
 
-Back-pressure is one rule: `write` sends at once what the kernel takes; while something is left the wire is `blocked`,
-and an owner that stops producing until `drained` never holds more than the piece it was writing.
+Back-pressure is one rule: what the kernel does not take makes the wire `blocked`, and an owner that stops producing until
+`drained` never holds more than the piece it was writing. What is small may wait for the end of a batch of events and meet
+a full kernel only then: so `drained` may come without a `write` that said False.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ class Wire(Protocol):
         """Whether writing should wait for `drained`."""
 
     @property
+    def unsent(self) -> bool:
+        """Whether something that was written is still here, as far as the carrier tells."""
+
+    @property
+    def sends(self) -> int:
+        """How often something was handed to the carrier: while this is the same, nothing that was written has left."""
+
+    @property
     def stands(self) -> bool:
         """Whether the connection is known to have been made; it may be written to before."""
 
@@ -58,7 +67,10 @@ class Wire(Protocol):
         """Close once everything written has gone out."""
 
     def close_write(self) -> None:
-        """Close our direction only (FIN), where the carrier can; to be called while not blocked."""
+        """Close our direction only (FIN), where the carrier can; to be called while not blocked.
+
+        If it becomes blocked by what it sends first, there is no FIN yet: call it again when `drained`.
+        """
 
     def abort(self) -> None:
         """Cut at once (RST), dropping what was not sent."""

@@ -33,6 +33,7 @@ class SocketWire:
         "_send",
         "_socket",
         "blocked",
+        "sends",
         "stands",
     )
 
@@ -50,8 +51,14 @@ class SocketWire:
         self._closing = False
         self._gathered = 0  # bytes
         self.blocked = False
+        self.sends = 0
         self.stands = False  # whether anything went out or came in: then the connection has been made
         lane.add(self._fd, self, first=first)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something that was written is still here."""
+        return bool(self._out)
 
     def readable(self) -> None:
         """Receive once."""
@@ -103,6 +110,7 @@ class SocketWire:
             self._lose(clean=True)
 
     def _push(self, data: bytes) -> bool:
+        self.sends += 1
         try:
             sent = self._send(data)
         except OSError:

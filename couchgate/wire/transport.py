@@ -26,6 +26,7 @@ class TransportWire(protocol.Protocol):
         self._carrier: Any = None
         self._closing = False
         self.blocked = False
+        self.sends = 0
         self.secure = False
         self.stands = True  # Twisted hands out connections that have been made
 
@@ -40,6 +41,11 @@ class TransportWire(protocol.Protocol):
         carrier.registerProducer(self, True)  # noqa: FBT003  # Twisted's signature: streaming
         self._owner = self._owner_of(self)
 
+    @property
+    def unsent(self) -> bool:
+        """Whether something that was written is still here; a transport tells only when it is full."""
+        return self.blocked
+
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
         if not self._closing:
@@ -47,6 +53,7 @@ class TransportWire(protocol.Protocol):
 
     def write(self, data: bytes) -> bool:
         """Send `data`. False: wait for `drained`."""
+        self.sends += 1
         self._carrier.write(data)
         return not self.blocked
 

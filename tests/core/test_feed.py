@@ -378,3 +378,18 @@ def test_lines_of_another_form_can_only_be_cut(feed, body):
     follower.feed(body)
     assert follower.hopeless
     assert follower.ending() is None
+
+
+def test_a_longpoll_waits_until_its_first_row():
+    """Before it has a row it waits, begun or not; with one, or within one, it does not, nor does another feed."""
+    follower = FeedFollower.of(b"/db/_changes?feed=longpoll&since=7")
+    assert follower.waits
+    follower.feed(b'{"results":[\n')
+    assert follower.waits
+    follower.feed(b"\n")
+    assert follower.waits
+    follower.feed(b'{"seq":null')
+    assert not follower.waits
+    follower.feed(b',"id":"a","changes":[]}')
+    assert not follower.waits
+    assert not FeedFollower.of(b"/db/_changes?feed=continuous&since=7").waits

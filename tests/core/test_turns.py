@@ -82,3 +82,10 @@ def test_nothing_is_remembered_without_feeds(steps):
     for place in taken:
         places.leave(place)
     assert len(places) == 0
+
+
+def test_a_filter_in_escapes_is_a_filter():
+    """As CouchDB decodes the query, so is it read here."""
+    places = Places()
+    for target in (LONGPOLL + b"&%66ilter=a/b", LONGPOLL + b"&f%69lter=_view"):
+        assert take(places, lasting_feeds=1, target=target).seconds == inf

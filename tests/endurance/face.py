@@ -35,8 +35,10 @@ class Paper:
     """A wire that writes down what was sent. `ending`: None while it is open, then "fin" or "rst"."""
 
     blocked = False
+    unsent = False
     stands = True
     secure = False
+    sends = 0
 
     def __init__(self, owner):
         self.owner = owner
@@ -47,6 +49,7 @@ class Paper:
 
     def write(self, data):
         assert data
+        self.sends += 1
         if self.ending is None:
             self.sent += data
         return True

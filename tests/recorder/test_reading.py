@@ -217,3 +217,24 @@ def test_sectors_of_different_moments_show_only_what_was_written(data, first, sp
     assert report.recording.missing + len(found) == min(SLOTS, found[-1].number)
     if len(set(chosen)) == 1:
         assert report.recording.missing == 0
+
+
+def test_what_waits_for_its_decision_is_under_way(written):
+    """It is told as not yet decided until it is decided, refused, or its client leaves."""
+    flight, one = written.flight, request()
+    connections = [flight.accepted(keepalive=True) for _ in range(4)]
+    heads = [flight.head_seen(b"GET", "document", each) for each in connections]
+    one.record = heads[0]
+    assert [(each.id, each.decided) for each in written.report.in_flight] == [(head, False) for head in heads]
+    assert "not yet decided" in text(written.report)
+    let_through(flight, one, connections[0])
+    assert [(each.id, each.decided) for each in written.report.in_flight] == [
+        *((head, False) for head in heads[1:]),
+        (one.record, True),
+    ]
+    finish(flight, one)
+    refused = request(status=401)
+    refused.record = heads[1]
+    finish(flight, refused)
+    flight.closed(connections[2])
+    assert [each.id for each in written.report.in_flight] == [heads[3]]

@@ -28,7 +28,7 @@ class Silence:
     """A connector whose connections never stand, and are wires that a test may ask how they ended."""
 
     def connect(self, connection):
-        wire = SimpleNamespace(stands=False, secure=False, blocked=False, ended=False)
+        wire = SimpleNamespace(stands=False, secure=False, blocked=False, unsent=False, sends=0, ended=False)
 
         def abort():
             wire.ended = True

@@ -1,0 +1,7 @@
+"""`python -m couchgate`: the `couchgate` command, where a script of that name may not be run."""
+
+import sys
+
+from couchgate.cli import main
+
+sys.exit(main())
