@@ -30,8 +30,8 @@ _METHODS = {index: name.decode() for name, index in records.METHODS.items()}
 class Request(NamedTuple):
     """A request that was under way at the end. `age` is in seconds; `connected`: seen to have reached CouchDB.
 
-    In the mode `keepalive` it is not recorded when CouchDB is reached: `connected` is None. What is not `decided` waited
-    for keys, or for the word of who knows passwords.
+    In the mode `keepalive` it is not recorded when CouchDB is reached: `connected` is None. What is not `decided`
+    waited for keys, or for the word of who knows passwords.
     """
 
     id: int

@@ -3,9 +3,9 @@
 A `Wire` carries bytes for one owner. There are two: `SocketWire`, a plain TCP socket served by a `Lane` (Linux), and
 `TransportWire`, any Twisted transport (TLS, Unix sockets, other platforms). Owners cannot tell them apart.
 
-Back-pressure is one rule: what the kernel does not take makes the wire `blocked`, and an owner that stops producing until
-`drained` never holds more than the piece it was writing. What is small may wait for the end of a batch of events and meet
-a full kernel only then: so `drained` may come without a `write` that said False.
+Back-pressure is one rule: what the kernel does not take makes the wire `blocked`, and an owner that stops producing
+until `drained` never holds more than the piece it was writing. What is small may wait for the end of a batch of events
+and meet a full kernel only then: so `drained` may come without a `write` that said False.
 """
 
 from __future__ import annotations
