@@ -67,7 +67,8 @@ uvicorn and httpx are installed, a relay made of them, one after the other. Let 
 browser sync with each by PouchDB, and tell what became of it.
 
 Exit status 0: a mode can be named. 3: none lived. 4: that cannot be told. 1: the
-probe could not run. 130: interrupted, with a table of what was seen.
+probe could not run. 130: interrupted, with a table of what was seen,
+or a sentence if nothing was.
 """
 _PROBE_EXAMPLE = """\
 examples:

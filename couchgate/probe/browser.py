@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import shutil
+import sys
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from couchgate.system import children_apart, has_screen
-
-STOP_SECONDS = 5
-_FLAGS = ("--headless=new", "--no-first-run", "--no-default-browser-check", "--disable-gpu")
+from couchgate.standin.child import Child
+from couchgate.system import has_screen
 
 
 def open_usual(url: str) -> bool:
@@ -25,28 +21,16 @@ def open_usual(url: str) -> bool:
         return False
 
 
-@contextmanager
-def headless(program: str, url: str, directory: Path) -> Iterator[None]:
-    """A Chromium (Chrome, Edge) without a window, with a profile of its own in `directory`. Raises OSError."""
-    profile = directory / "profile"
-    flags = [*_FLAGS, f"--user-data-dir={profile}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        flags.append("--no-sandbox")  # Chromium's sandbox does not work for root
-    with (directory / "browser.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - the program that the person named
-            [program, *flags, url],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            creationflags=children_apart(),
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def found(program: str) -> str | None:
+    """The path of `program`, a path itself or a name to look for; None if there is no such program."""
+    path = shutil.which(program)
+    return None if path is None else str(Path(path).absolute())
+
+
+def headless(program: str, url: str, directory: Path) -> Child:
+    """A Chromium (Chrome, Edge) without a window, with a profile of its own; its log is in `directory`.
+
+    Raises OSError.
+    """
+    command = [sys.executable, "-m", "couchgate.probe.guard", program, url]
+    return Child("the browser", command, directory / "browser.log", cwd=directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 import time
@@ -29,7 +30,10 @@ TOKEN_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all candidates have in common. `origin` is that of the page; `upstream` and `auth` are CouchDB's side."""
+    """What all candidates have in common. `origin` is that of the page; `upstream` and `auth` are CouchDB's side.
+
+    `upstream` is empty where only the control is run, which has no database.
+    """
 
     directory: Path
     upstream: str
@@ -52,6 +56,9 @@ class Candidate(Child):
         super().__init__(name, self.command, self.directory / "output.log", cwd=self.directory, env=environment)
 
     def _prepared(self, name: str, bench: Bench, port: int) -> tuple[Sequence[str], str]:
+        if name == CONTROL:
+            program = [sys.executable, "-m", "couchgate.probe.control", str(port), bench.origin]
+            return program, secrets.token_urlsafe(32)
         files = demo_settings.write(
             self.directory,
             bench.upstream,
@@ -65,10 +72,7 @@ class Candidate(Child):
         if name in MODES:
             gate = [sys.executable, "-c", GATE_PROGRAM, *TWISTD, "couchgate"]
             return [*gate, "--config", str(files.settings)], token
-        program = [sys.executable, "-m", "couchgate.probe.control", str(port), bench.origin]
-        if name == RELAY:
-            program = [sys.executable, "-m", "couchgate.probe.relay", str(port), bench.origin, bench.upstream]
-        return program, token
+        return [sys.executable, "-m", "couchgate.probe.relay", str(port), bench.origin, bench.upstream], token
 
     def report(self) -> Report | None:
         """What its flight recorder has; None if there is none that can be read. Once the process has ended."""

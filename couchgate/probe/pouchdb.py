@@ -11,5 +11,5 @@ PACKAGE = Path(__file__).parent / "npm"
 
 def script() -> Path:
     """The script that a page loads. Raises `StandinError`."""
-    installed = npm_install(cache_directory(PACKAGE), PACKAGE, what="PouchDB for the page")
+    installed = npm_install(cache_directory(PACKAGE), PACKAGE, what="PouchDB for the page", instead="")
     return installed / "node_modules" / "pouchdb" / "dist" / "pouchdb.min.js"

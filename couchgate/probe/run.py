@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from couchgate.probe.advice import advise
-from couchgate.probe.candidates import Bench, Candidate, absent
+from couchgate.probe.candidates import CANDIDATES, Bench, Candidate, absent
 from couchgate.probe.desk import Desk, Heard, Task
 from couchgate.probe.ends import End, end_of, out_of_memory_kills
 from couchgate.probe.progress import Progress
@@ -26,6 +24,7 @@ from couchgate.probe.results import (
 )
 from couchgate.probe.told import Outcome
 from couchgate.recorder.letter import program_at
+from couchgate.system import program
 
 START_SECONDS = 40
 """How long a candidate may take until the page has its first answer."""
@@ -85,17 +84,21 @@ class Probe:
         self._amount = amount
         self._progress = progress
         self._keep = keep
-        self._program = program_at(os.path.realpath(sys.executable))
+        self._program = program_at(program())
         self.rows: list[Row] = []
         self.finished = False
+        self._chosen: Sequence[str] = CANDIDATES
 
     def outcome(self, *more: Row) -> Outcome:
         """What is known so far, and `more`."""
         results = {row.name: row.result for row in self.rows}
-        return Outcome((*self.rows, *more), advise(results), self.finished, str(self._amount), self._program)
+        unasked = {row.name for row in self.rows if not row.requests}
+        advice = advise(results, unasked, self._chosen)
+        return Outcome((*self.rows, *more), advice, self.finished, str(self._amount), self._program)
 
     def run(self, names: Sequence[str], page_seconds: float) -> None:
         """Probe these candidates; a page is waited for before each. Whatever is raised, there is a row for it."""
+        self._chosen = names
         for number, name in enumerate(names, 1):
             if reason := absent(name, self._bench.auth):
                 self._add(Row(name, NOT_INSTALLED if "needs" in reason else NOT_RUN, note=reason))
@@ -117,17 +120,25 @@ class Probe:
         self._progress.show(about, "starting")
         candidate = Candidate(name, self._bench)
         row = Row(name, RUNNING, pid=candidate.process.pid, began=began, command=tuple(candidate.command))
+        self._traffic = Traffic(Heard(), None, 0.0, 0.0, left=False)
         try:
             self._keep(self.outcome(row))
-            traffic = self._drive(candidate, Task(number, name, candidate.url, candidate.token), about)
+            self._drive(candidate, Task(number, name, candidate.url, candidate.token), about)
             stopped = self._let_go(candidate)
-            ended = time.time()
         except BaseException:
+            stopped = candidate.is_stopped() or not candidate.ended()
             candidate.stop(STOP_SECONDS)
-            self.rows.append(row._replace(result=INTERRUPTED, requests=self._desk.heard().answered, ended=time.time()))
+            end, row = self._ended(row, candidate, starved, stopped=stopped)
+            self.rows.append(row._replace(result=INTERRUPTED if end.result == SURVIVED else end.result))
             self._keep(self.outcome())
             raise
-        report = candidate.report()
+        end, row = self._ended(row, candidate, starved, stopped=stopped)
+        result, note = self._judged(end, self._traffic)
+        self._add(row._replace(result=result, note=note))
+
+    def _ended(self, row: Row, candidate: Candidate, starved: int, *, stopped: bool) -> tuple[End, Row]:
+        """How a candidate has ended, and its row with all but the result. `starved`: `out_of_memory_kills` before."""
+        ended, report, traffic = time.time(), candidate.report(), self._traffic
         end = end_of(
             candidate.process.returncode,
             stopped=stopped,
@@ -135,22 +146,17 @@ class Probe:
             said=candidate.written(),
             starved=out_of_memory_kills() > starved,
         )
-        result, note = self._judged(end, traffic)
-        self._add(
-            row._replace(
-                result=result,
-                requests=traffic.heard.answered,
-                failures=traffic.heard.failed,
-                seconds=traffic.seconds,
-                status=end.status,
-                event=report.events[-1].text if report is not None and report.events else "",
-                note=note,
-                ended=ended,
-            )
+        return end, row._replace(
+            requests=traffic.heard.answered,
+            failures=traffic.heard.failed,
+            seconds=traffic.seconds,
+            status=end.status,
+            event=report.events[-1].text if report is not None and report.events else "",
+            ended=ended,
         )
 
-    def _drive(self, candidate: Candidate, task: Task, about: str) -> Traffic:
-        """Until it has had its traffic, has ended, or gets none."""
+    def _drive(self, candidate: Candidate, task: Task, about: str) -> None:
+        """Until it has had its traffic, has ended, or gets none; `_traffic` is what it has had so far."""
         self._desk.assign(task)
         opened = answered_at = time.monotonic()
         began, answered = None, 0
@@ -166,8 +172,9 @@ class Probe:
                 else now - began >= self._amount.seconds or 0 < self._amount.requests <= answered
             )
             left = not self._desk.here()
+            self._traffic = Traffic(heard, began, answered_at, now, left and not enough)
             if candidate.ended() or enough or left:
-                return Traffic(heard, began, answered_at, now, left and not enough)
+                return
             passed = 0.0 if began is None else now - began
             self._progress.show(about, f"{answered} requests served, {passed:.0f} of {self._amount.seconds:.0f} s")
 

@@ -41,6 +41,10 @@ class Child:
         """Whether it has ended, by itself or not."""
         return self.process.poll() is not None
 
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self.process.stdin is not None and self.process.stdin.closed
+
     def written(self) -> str:
         """The end of what it wrote, up to 4 KiB."""
         return self.log.read_bytes()[-TAIL_BYTES:].decode("utf-8", "replace")

@@ -20,28 +20,30 @@ from couchgate.system import caches
 OLDEST_NODE = 18
 NPM_SECONDS = 600
 HERE = Path(__file__).parent
-NEED_NODE = (
-    "Node.js 18 or newer is needed for the stand-in database; "
-    "install it (https://nodejs.org, it brings npm), or name your CouchDB with --upstream URL"
-)
+STANDIN = "the stand-in database"
+OR_UPSTREAM = ", or name your CouchDB with --upstream URL"
 
 
 class StandinError(Exception):
     """Why there is no stand-in database: one sentence for a person."""
 
 
-def node() -> str:
-    """The path of a Node.js that is new enough; raises `StandinError`."""
+def node(what: str = STANDIN, instead: str = OR_UPSTREAM) -> str:
+    """The path of a Node.js that is new enough; raises `StandinError`.
+
+    `what` needs it, in words for people, and `instead` is what one may do without it, if there is anything.
+    """
+    need = _need_node(what, instead)
     found = shutil.which("node")
     if found is None:
-        raise StandinError(f"{NEED_NODE}.")
+        raise StandinError(f"{need}.")
     try:
         answer = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout  # noqa: S603 (the person's own Node)
     except (OSError, subprocess.SubprocessError) as error:
-        raise StandinError(f"{NEED_NODE}: {found} --version fails.") from error
+        raise StandinError(f"{need}: {found} --version fails.") from error
     version = re.match(r"v(\d+)\.", answer)
     if version is None or int(version[1]) < OLDEST_NODE:
-        raise StandinError(f"{NEED_NODE}: {found} is {answer.strip()[:40] or 'of an unknown version'}.")
+        raise StandinError(f"{need}: {found} is {answer.strip()[:40] or 'of an unknown version'}.")
     return found
 
 
@@ -53,17 +55,21 @@ def cache_directory(package: Path = HERE) -> Path:
     return caches() / "couchgate" / f"{package.name}-{digest.hexdigest()[:16]}"
 
 
-def npm_install(target: Path, package: Path = HERE, what: str = "the stand-in database") -> Path:
+def _need_node(what: str, instead: str) -> str:
+    return f"Node.js 18 or newer is needed for {what}; install it (https://nodejs.org, it brings npm){instead}"
+
+
+def npm_install(target: Path, package: Path = HERE, what: str = STANDIN, instead: str = OR_UPSTREAM) -> Path:
     """Install the npm package in the directory `package` into `target`, unless it is there; `target` again.
 
-    `what` is its name for people. Needs the npm registry once. Raises `StandinError`.
+    `what` and `instead` are as for `node`. Needs the npm registry once. Raises `StandinError`.
     """
     if (target / "node_modules").is_dir():
         return target
-    node()
+    node(what, instead)
     npm = shutil.which("npm")
     if npm is None:
-        raise StandinError(f"{NEED_NODE}: there is a node, but no npm.")
+        raise StandinError(f"{_need_node(what, instead)}: there is a node, but no npm.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(

@@ -75,6 +75,40 @@ def test_an_allow_list_needs_every_mode_to_be_lost():
     assert advise(given_(**{**lost, "close": NO_TRAFFIC})).verdict == UNKNOWN
 
 
+def test_what_is_not_known_is_not_survived_together_with():
+    """A mode is advised beside calmer ones that survived, or else with a word of doubt; nobody reads "Nothing"."""
+    advice = advise(given_(close=NO_TRAFFIC))
+    assert (advice.verdict, advice.mode) == (USE, "threaded")
+    advice = advise(given_(threaded=results.FAILED))
+    assert (advice.verdict, advice.mode) == (USE, "close")
+    assert advice.why.startswith("close lived. What becomes of a calmer mode is not known")
+    assert "Nothing was lost" not in advice.why
+
+
+def test_what_was_not_chosen_is_told_as_that():
+    """It is not confused with what could not be found out."""
+    advice = advise({"keepalive": SURVIVED}, (), ("keepalive",))
+    assert "Nothing was lost" not in advice.why
+    assert "close and threaded were not chosen (--only)." in advice.why
+    assert "see the table" not in advice.why
+    assert advise({"control": KILLED}, (), ("control",)) == (
+        UNKNOWN,
+        "",
+        "keepalive, close and threaded were not chosen (--only).",
+    )
+    lost = dict.fromkeys(MODES, KILLED)
+    assert "The control, which relays nothing, was not chosen" in advise(lost, (), MODES).why
+
+
+def test_only_what_had_answered_was_lost_under_traffic():
+    """What was lost before is told apart."""
+    seen = given_(keepalive=KILLED, close=KILLED)
+    assert advise(seen, ("close",)).why.startswith(
+        "keepalive was lost under the browser's traffic, close was lost before an answer, and threaded lived."
+    )
+    assert "traffic" not in advise(seen, ("close", "keepalive")).why
+
+
 @given(st.dictionaries(st.sampled_from(CANDIDATES), st.sampled_from(EVERY)))
 def test_whatever_was_seen_the_advice_rests_on_it(seen):
     """A mode that is advised has lived; an allow-list entry is advised only where all were lost."""
@@ -87,3 +121,5 @@ def test_whatever_was_seen_the_advice_rests_on_it(seen):
     assert (advice.verdict == ALLOW_LIST) == all(seen.get(mode) in LOST for mode in MODES)
     assert advice.why.endswith(".")
     assert "  " not in advice.why
+    if "Nothing was lost" in advice.why:
+        assert all(seen[mode] == SURVIVED for mode in MODES[MODES.index(advice.mode) :])

@@ -5,6 +5,7 @@ import pytest
 from couchgate.cli import main
 from couchgate.commands import probe as command
 from couchgate.probe import browser, pouchdb
+from couchgate.standin.install import StandinError, npm_install
 
 UPSTREAM = ("--upstream", "http://127.0.0.1:9")
 
@@ -16,15 +17,18 @@ def probe(tmp_path, monkeypatch, capsys):
     script.write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pouchdb, "script", lambda: script)
-    monkeypatch.setattr(command, "interrupt_on_signals", lambda: None)
+    for name in ("interrupt_once", "ignore"):
+        monkeypatch.setattr(command.interrupts, name, lambda: None)
     for name in ("PAGE_SECONDS", "PAGE_SECONDS_BY_HAND"):
         monkeypatch.setattr(command, name, 0.2)
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(*arguments):
-        status = main(["probe", *UPSTREAM, *map(str, arguments)])
-        return status, capsys.readouterr().err
+    def run(*arguments, upstream=UPSTREAM):
+        status = main(["probe", *upstream, *map(str, arguments)])
+        printed, said = capsys.readouterr()
+        run.printed = printed
+        return status, said
 
     return run
 
@@ -36,8 +40,66 @@ def test_without_a_browser_it_says_what_to_open_and_gives_up(probe):
         assert status == 1
         assert "Open http://127.0.0.1:" in said
         assert said.splitlines()[-1] == (
-            "couchgate: no browser has opened the page within 0.2 s; try --browser none, and open it yourself"
+            "couchgate: no browser has opened the page within 0.2 s; "
+            "run the probe again, and open the address that it prints"
         )
+
+
+def test_an_interruption_before_the_first_server_is_one_sentence(probe, monkeypatch):
+    """On standard output, with the status of every interruption, and without a table."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.Desk, "wait_for_page", interrupt)
+    assert probe("--browser", "none")[0] == 130
+    assert probe.printed == "Interrupted before anything was seen.\n"
+
+
+def test_a_browser_that_ends_at_once_is_told_with_its_last_words(probe, tmp_path, monkeypatch):
+    """It is not waited for."""
+    monkeypatch.setattr(command, "PAGE_SECONDS", 60)
+    program = tmp_path / "browser"
+    program.write_text("#!/bin/sh\necho no display today >&2\nexit 3\n")
+    program.chmod(0o700)
+    status, said = probe("--browser", program)
+    assert status == 1
+    assert said.splitlines()[-1] == (
+        f"couchgate: --browser: {program} has ended before it opened the page: no display today"
+    )
+
+
+def test_what_is_written_is_for_this_user_alone(probe, tmp_path):
+    """Both files, in place of what was there."""
+    (tmp_path / "couchgate-probe.md").write_text("old")
+    probe("--browser", "none")
+    for name in ("couchgate-probe.md", "couchgate-probe.json"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        assert "old" not in (tmp_path / name).read_text()
+
+
+def test_the_control_needs_no_database(probe, monkeypatch):
+    """Alone it is run without one, and every other candidate with one."""
+    started = []
+
+    def start(_):
+        started.append(True)
+        raise StandinError("no database here")
+
+    monkeypatch.setattr(command, "start_standin", start)
+    assert "no browser has opened" in probe("--browser", "none", "--only", "control", upstream=())[1]
+    assert not started
+    assert "no database here" in probe("--browser", "none", "--only", "close", upstream=())[1]
+
+
+def test_without_node_the_sentence_names_what_needs_it(monkeypatch, tmp_path):
+    """Another database is no way out where the page's PouchDB is what lacks."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StandinError, match="is needed for PouchDB for the page") as page:
+        npm_install(tmp_path / "none", pouchdb.PACKAGE, what="PouchDB for the page", instead="")
+    assert "--upstream" not in str(page.value)
+    with pytest.raises(StandinError, match=r"for the stand-in database; .*--upstream URL"):
+        npm_install(tmp_path / "none")
 
 
 def test_the_usual_browser_is_opened_on_the_page(probe, monkeypatch):
@@ -69,11 +131,15 @@ def test_a_browser_that_cannot_be_opened_is_none(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--browser", "/no/such/browser"), "couchgate: /no/such/browser: No such file or directory"),
-        (("--markdown", "none/x.md"), "couchgate: none/x.md.new: No such file or directory"),
+        (
+            ("--browser", "/no/such/browser"),
+            "couchgate: --browser: there is no program /no/such/browser; name a Chromium",
+        ),
+        (("--markdown", "none/x.md"), "couchgate: --markdown: there is no folder none; make it, or name another file"),
+        (("--json", "."), "couchgate: --json: . is a folder; name a file"),
         (("--upstream", "couchdb"), "couchgate: --upstream must be a URL such as http://127.0.0.1:5984, without"),
         (("--basic", "admin:none.txt"), "couchgate: --basic: there is no file none.txt."),
-        (("--dir", "pouchdb.js"), "File exists"),
+        (("--dir", "pouchdb.js"), "couchgate: --dir pouchdb.js: File exists; name another folder"),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(probe, arguments, said):
