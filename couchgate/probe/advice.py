@@ -99,7 +99,7 @@ def _why(seen: _Seen, mode: str, *, steady: bool) -> list[str]:
         asked = [each for each in seen.lost if each not in seen.unanswered]
         unasked = [each for each in seen.lost if each in seen.unanswered]
         how = [f"{_were(asked)} lost under the browser's traffic"] if asked else []
-        how += [f"{_were(unasked)} lost before an answer"] if unasked else []
+        how += [f"{_were(unasked)} lost before the page told of an answer"] if unasked else []
         return [f"{', '.join(how)}, and {mode} lived."]
     if seen.results.get(RELAY) in LOST:
         return [f"An asyncio relay was lost here, and {_list(seen.lived)} lived."]

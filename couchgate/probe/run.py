@@ -36,6 +36,7 @@ IDLE_SECONDS = 8
 STOP_SECONDS = 15
 """Longer than a gate drains."""
 _LOOK_SECONDS = 0.1
+_LAST_WORD_SECONDS = 1.0  # the page tells three times a second: what it got before the end, too
 _LEFT = "the page in the browser has gone"
 
 
@@ -161,8 +162,9 @@ class Probe:
         opened = answered_at = time.monotonic()
         began, answered = None, 0
         while True:
-            self._desk.wait(_LOOK_SECONDS)
-            now, heard = time.monotonic(), self._desk.heard()
+            now, over = time.monotonic(), candidate.ended()
+            self._desk.wait(_LAST_WORD_SECONDS if over else _LOOK_SECONDS)
+            heard = self._desk.heard()
             if heard.answered > answered:
                 answered, answered_at = heard.answered, now
                 began = now if began is None else began
@@ -173,7 +175,7 @@ class Probe:
             )
             left = not self._desk.here()
             self._traffic = Traffic(heard, began, answered_at, now, left and not enough)
-            if candidate.ended() or enough or left:
+            if over or enough or left:
                 return
             passed = 0.0 if began is None else now - began
             self._progress.show(about, f"{answered} requests served, {passed:.0f} of {self._amount.seconds:.0f} s")

@@ -104,7 +104,8 @@ def test_only_what_had_answered_was_lost_under_traffic():
     """What was lost before is told apart."""
     seen = given_(keepalive=KILLED, close=KILLED)
     assert advise(seen, ("close",)).why.startswith(
-        "keepalive was lost under the browser's traffic, close was lost before an answer, and threaded lived."
+        "keepalive was lost under the browser's traffic, "
+        "close was lost before the page told of an answer, and threaded lived."
     )
     assert "traffic" not in advise(seen, ("close", "keepalive")).why
 
