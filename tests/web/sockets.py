@@ -81,7 +81,9 @@ class Stream:
         self._ends = [b"0100007F:%04X" % name[1] for name in (other, sock.getsockname())]
 
     def send(self, *data):
-        self.sock.sendall(b"".join(data))
+        left = memoryview(b"".join(data))
+        while left:  # the time limit of `sendall` is for all of it, however long that is
+            left = left[self.sock.send(left) :]
 
     def send_until_stuck(self, data, at_most, seconds=1.0):
         """Send `data` again and again until the other side has taken nothing for so long; how many bytes it took."""
