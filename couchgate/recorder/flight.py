@@ -201,8 +201,7 @@ class Gathering(Flight):
     """Writes for one thread; between `hold` and `release` some records at a time.
 
     What is told then is in the ring once `flush` was called, which must be before anything that it tells of leaves the
-    process: then an end at any instant finds recorded what others may have seen. A record written by itself costs three
-    times as much as one among several.
+    process: then an end at any instant finds recorded what others may have seen.
     """
 
     def __init__(self, ring: Ring, next_number: Callable[[], int]) -> None:
