@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -165,6 +166,19 @@ def command_line(arguments: Sequence[str], platform: str) -> str:
 def children_apart() -> int:
     """The `creationflags` of a child that does not hear Ctrl-C, beside `start_new_session`, which does it elsewhere."""
     return subprocess.CREATE_NEW_PROCESS_GROUP if WINDOWS else 0  # type: ignore[attr-defined,unused-ignore]
+
+
+def end_group(leader: subprocess.Popen[bytes], *, by_force: bool) -> None:
+    """End `leader`, a child with `start_new_session`, and all that it has started; on Windows `leader` alone.
+
+    Nothing happens if they have ended, or what is left belongs to somebody else.
+    """
+    if WINDOWS:
+        leader.terminate()
+        return
+    # What macOS says of a group that has ended is that it may not be.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader.pid, signal.SIGKILL if by_force else signal.SIGTERM)
 
 
 def has_screen() -> bool:

@@ -7,11 +7,12 @@ with all that a script around it has started, and removes its profile.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
+
+from couchgate import system
 
 STOP_SECONDS = 5
 CANNOT_START = 126
@@ -33,28 +34,18 @@ def main(program: str, url: str) -> int:
             return CANNOT_START
         threading.Thread(target=_end_with_parent, args=(browser,), daemon=True).start()
         status = browser.wait()
-        _end(browser, by_force=True)  # what it may have left behind
+        system.end_group(browser, by_force=True)  # what it may have left behind
     return status if status >= 0 else 128 - status
 
 
 def _end_with_parent(browser: subprocess.Popen[bytes]) -> None:
     while os.read(0, 4096):
         pass
-    _end(browser, by_force=False)
+    system.end_group(browser, by_force=False)
     try:
         browser.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        _end(browser, by_force=True)
-
-
-def _end(browser: subprocess.Popen[bytes], *, by_force: bool) -> None:
-    if sys.platform == "win32":
-        browser.terminate()
-        return
-    try:
-        os.killpg(browser.pid, signal.SIGKILL if by_force else signal.SIGTERM)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that has ended
-        return
+        system.end_group(browser, by_force=True)
 
 
 if __name__ == "__main__":
