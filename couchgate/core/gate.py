@@ -31,12 +31,15 @@ from couchgate.core.policy import Policy, Rule
 from couchgate.core.principal import Principal, principal_of
 from couchgate.core.target import Kind, Target, destination
 from couchgate.core.token import TokenRules, verify
-from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, Screen
+from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, NeedVerdict, Screen
 
 VERDICTS_KEPT = 8192
 _DATABASES_KEPT = 16  # whose rules are kept with a token
 _SHORT = 240  # characters: CouchDB allows no longer names, and it bounds what can be kept
 KEY_BYTES = 2048  # of a token that is kept as it is; of a longer one its hash, to bound what verdicts take
+
+
+_NEED_VERDICT = NeedVerdict()
 
 
 class _Prepared:
@@ -138,7 +141,9 @@ class Gate:
         prepared: _Prepared | None = head.fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(head.fields)
-        return self._admit(head, prepared, facts, now, asked=asked, person=person)
+        admission = self._admit(head, prepared, facts, now, asked=asked, person=person, patient=False)
+        assert not isinstance(admission, NeedVerdict)  # noqa: S101  # for the type checker: nobody was patient
+        return admission
 
     def decide(
         self,
@@ -151,18 +156,19 @@ class Gate:
         asked: bool = False,
         request_id: bytes = b"",
         person: Principal | None = None,
-    ) -> Forward | NeedKeys | NeedPrincipal:
+        patient: bool = False,
+    ) -> Forward | NeedKeys | NeedPrincipal | NeedVerdict:
         """Whether this request may go to CouchDB, and how. Raises GateError.
 
         `target` is what `classify` made of the head, `now` seconds since the epoch. `request_id`, unless empty, is what
         `trace` gave or 32 hex digits of the face's own: CouchDB is told. `person` is what the checkers said to a
-        `NeedPrincipal` of this request.
+        `NeedPrincipal` of this request. Only who is `patient` is told `NeedVerdict`.
         """
         fields = head.fields
         prepared: _Prepared | None = fields.prepared
         if prepared is None or prepared.gate is not self:
             prepared = self._prepare(fields)
-        admission = self._admit(head, prepared, facts, now, asked=asked, person=person)
+        admission = self._admit(head, prepared, facts, now, asked=asked, person=person, patient=patient)
         if not isinstance(admission, Admission):
             return admission
         principal = admission.principal
@@ -194,6 +200,20 @@ class Gate:
             FeedFollower.of(head.target) if target.feed else None,
         )
 
+    def learn(self, head: RequestHead, facts: Facts, now: float) -> GateError | None:
+        """Verify the token of a request that was a `NeedVerdict`: why it is refused, or None.
+
+        What follows from it for CouchDB is worked out, too: a face that lets several be learned in a row, and asks
+        again for each of them then, finds the code of either step in the processor's cache.
+        """
+        try:
+            admission = self.admit(head, facts, now)
+        except GateError as error:
+            return error
+        if isinstance(admission, Admission):
+            self._introduce(admission, now)
+        return None
+
     def _check(self, admission: Admission, target: Target) -> Rule | None:
         """The rule by which this person may reach `target`, None if it needs none. Raises Forbidden."""
         database, ruled = target.database, admission.ruled
@@ -223,7 +243,8 @@ class Gate:
         *,
         asked: bool,
         person: Principal | None,
-    ) -> Admission | NeedKeys | NeedPrincipal:
+        patient: bool,
+    ) -> Admission | NeedKeys | NeedPrincipal | NeedVerdict:
         token = head.bearer
         if prepared.host is not None:  # a face that did not ask `screen`
             raise copy(prepared.host)
@@ -233,13 +254,12 @@ class Gate:
                 return self._admit_person(shown, person, now)
             token = shown
         keysets = facts.keysets
-        kept_of, verdicts = self._verdicts
-        if kept_of is not keysets:
-            verdicts = Memo(VERDICTS_KEPT)
-            self._verdicts = (keysets, verdicts)  # one value, so that no thread keeps an old verdict among the new
-        key = token if len(token) <= KEY_BYTES else sha256(token).digest()
+        verdicts, key = self._remembered(keysets), token if len(token) <= KEY_BYTES else sha256(token).digest()
         admission = verdicts[key]
-        if admission is not None and now < admission.expires:
+        if admission is None:
+            if patient:
+                return _NEED_VERDICT
+        elif now < admission.expires:
             return admission
         self.verified += 1
         try:
@@ -251,6 +271,14 @@ class Gate:
         admission = Admission(principal_of(verified.claims, verified.rules), verified.expires)
         verdicts.put(key, admission)
         return admission
+
+    def _remembered(self, keysets: Mapping[str, KeySet]) -> Memo[bytes, Admission]:
+        """What was found out about tokens with these keys."""
+        kept_of, verdicts = self._verdicts
+        if kept_of is not keysets:
+            verdicts = Memo(VERDICTS_KEPT)
+            self._verdicts = (keysets, verdicts)  # one value, so that no thread keeps an old verdict among the new
+        return verdicts
 
     def _admit_person(
         self, shown: BasicCredential | None, person: Principal | None, now: float

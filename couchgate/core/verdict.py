@@ -55,6 +55,10 @@ class NeedKeys(NamedTuple):
     kid: str | None
 
 
+class NeedVerdict(NamedTuple):
+    """Nothing is known of the token yet: let the gate `learn` it, with others if there are any, and ask again."""
+
+
 class NeedPrincipal(NamedTuple):
     """Ask the checkers once whose name and password this is, and ask again with that `person`."""
 

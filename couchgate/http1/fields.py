@@ -12,6 +12,7 @@ less the token: that is what people differ by, while their browsers are much ali
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from couchgate.core.errors import BadRequest, HeadTooLarge
 from couchgate.core.memo import Memo
@@ -25,8 +26,12 @@ _BLOCKS: Memo[bytes, Fields] = Memo(1280)
 _BLOCK_KEPT = 2560
 _BEARER = b"\r\nAuthorization: Bearer "
 _LOWER_BEARER = b"\r\nauthorization: Bearer "
-# The letters of a compact JWS (RFC 7515 7.1): with these a value has nothing that a grammar or a scheme could mind.
+# The letters of a compact JWS (RFC 7515 7.1): with these a value has nothing that a grammar or a scheme could mind. All
+# other bytes become a space, which is none of them: leaving bytes out takes three times as long.
 _COMPACT = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_SPACE: Final = 0x20  # as numbers: a byte is found sooner than bytes
+_RETURN: Final = 0x0D
+_ELSE_SPACE = bytes(byte if byte in _COMPACT else _SPACE for byte in range(256))
 
 
 def forget_blocks() -> None:
@@ -40,6 +45,19 @@ def check_line(line: bytes) -> None:
         raise BadRequest("A header field is malformed.", code="field_malformed")
 
 
+def bearer_begins(block: bytes) -> int:
+    """Where in a block of lines the value of `Authorization: Bearer`, in that spelling, begins; -1 if nowhere."""
+    at = block.find(_BEARER)
+    if at < 0:
+        at = block.find(_LOWER_BEARER)
+    return at if at < 0 else at + len(_BEARER)
+
+
+def is_compact(value: bytes) -> bool:
+    """Whether `value` is cut out of a block as a token: it is not empty, and has the letters of one only."""
+    return value != b"" and _SPACE not in value.translate(_ELSE_SPACE)
+
+
 def request_block(block: bytes, max_count: int) -> tuple[Fields, bytes]:
     """The fields of a block of lines, each behind its CRLF, and the token that was cut out of it, else empty.
 
@@ -47,18 +65,15 @@ def request_block(block: bytes, max_count: int) -> tuple[Fields, bytes]:
     """
     bearer = b""
     lines = 0
-    at = block.find(_BEARER)
-    if at < 0:
-        at = block.find(_LOWER_BEARER)
-    if at >= 0:
-        begin = at + len(_BEARER)
-        end = block.find(b"\r\n", begin)
+    begin = bearer_begins(block)
+    if begin >= 0:
+        end = block.find(_RETURN, begin)
         if end < 0:
             end = len(block)
         value = block[begin:end]
-        if value and not value.translate(None, _COMPACT):
+        if is_compact(value):  # a CR without its LF is left to the grammar
             bearer = value
-            block = block[:at] + block[end:]
+            block = block[: begin - len(_BEARER)] + block[end:]
             lines = 1
     lines += block.count(b"\r\n")
     if lines > max_count:

@@ -8,12 +8,13 @@ HTTP/1.0 or 1.1, exactly one way to frame the body. `BodyReader` then delivers t
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from couchgate.core.errors import BadRequest, HeadTooLarge, NotImplementedByGate, VersionNotSupported
 from couchgate.core.memo import Memo
 from couchgate.core.message import CHUNKED, NO_BODY, Fields, Framing, RequestHead
 from couchgate.http1.chunked import ChunkedReader
-from couchgate.http1.fields import TOKEN, request_block
+from couchgate.http1.fields import TOKEN, bearer_begins, is_compact, request_block
 
 _LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])")
 _OTHER_VERSION = re.compile(TOKEN + rb" [\x21-\x7e]+ HTTP/(?!1\.[01])[0-9](?:\.[0-9])?")
@@ -22,6 +23,7 @@ _LENGTH_DIGITS = 18
 MAX_EMPTY_LINES = 4  # before a request line; RFC 9112 2.2 asks for one
 _KEPT_BYTES = 512
 _HABIT_BYTES = 4096
+_RETURN: Final = 0x0D  # as a number: a byte is found sooner than bytes
 _REQUEST_LINES: Memo[bytes, tuple[bytes, bytes, int]] = Memo(1024)
 
 
@@ -41,26 +43,50 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
 class Habit:
     """What a connection has sent before: a client that keeps one repeats its fields, byte for byte, with most requests.
 
+    Only the token may be another one each time, as from a proxy in front that serves many people by one connection.
     It begins with the second request, so that the many connections that bring one hold nothing.
     """
 
-    __slots__ = ("bearer", "block", "fields", "heads", "max_count")
+    __slots__ = ("after", "bearer", "before", "block", "fields", "heads", "max_count")
 
     def __init__(self) -> None:
         self.heads = 0
         self.max_count = 0  # the bound that the block has kept
         self.block = b""  # with the empty line behind it
-        self.fields: Fields | None = None
+        self.before = b""  # of it, up to the token; empty if there is none
         self.bearer = b""
+        self.after = b""  # of it, behind the token
+        self.fields: Fields | None = None
 
     def learn(self, block: bytes, fields: Fields, bearer: bytes, max_count: int) -> None:
-        """A head was read that has this `block`."""
+        """A head was read that has this `block`, which ends in the empty line."""
         self.heads += 1
         if self.heads > 1 and len(block) <= _HABIT_BYTES:
+            begin = bearer_begins(block) if bearer else 0
             self.max_count = max_count
             self.block = block
-            self.fields = fields
+            self.before = block[:begin]
             self.bearer = bearer
+            self.after = block[begin + len(bearer) :]
+            self.fields = fields
+
+    def repeated(self, data: bytes, begin: int) -> int:
+        """Where the block ends that begins at `begin`, if it is that of before but for the token; else -1."""
+        if data.startswith(self.block, begin):
+            return begin + len(self.block)
+        if not self.bearer or not data.startswith(self.before, begin):
+            return -1
+        at = begin + len(self.before)
+        end = data.find(_RETURN, at)
+        if end < 0 or not data.startswith(self.after, end):
+            return -1
+        bearer = data[at:end]
+        end += len(self.after)
+        if end - begin > _HABIT_BYTES or not is_compact(bearer):
+            return -1
+        self.bearer = bearer
+        self.block = data[begin:end]
+        return end
 
 
 def take_head(
@@ -72,9 +98,9 @@ def take_head(
     NotImplementedByGate.
     """
     line_end = data.find(b"\r\n")
-    if habit is not None and habit.fields is not None and line_end > 0 and data.startswith(habit.block, line_end):
-        used = line_end + len(habit.block)
-        if used <= max_bytes + 4 and habit.max_count == max_count:
+    if habit is not None and habit.fields is not None and line_end > 0:
+        used = habit.repeated(data, line_end)
+        if 0 < used <= max_bytes + 4 and habit.max_count == max_count:
             method, target, version = _request_line(data[:line_end])
             fields = habit.fields
             framing = request_framing(version, fields)

@@ -1,17 +1,19 @@
 """Writes the records. What the faces call for each request or connection is here, and compiled in the wheel.
 
-A record is one `pack_into` of the map, with its number first and last (see `records`): whenever the process is ended,
-each record is the one before, torn, or whole. Numbers come from `itertools.count`, which gives none twice, so that the
-threads of a face may write at once. Nothing here can fail: every value fits its field by what it is, or is made to.
+A record is one `pack_into` of the map, with its number first and last, or one of a batch that counts once all of it is
+there (see `records`): whenever the process is ended, each record is the one before, torn, or whole. Numbers come from
+`itertools.count`, which gives none twice, so that the threads of a face may write at once. Nothing here can fail: every
+value fits its field by what it is, or is made to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import count
-from struct import Struct
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from librt.strings import BytesWriter, read_i64_le, write_f64_le, write_i64_le
 
 from couchgate.core.message import RequestHead
 from couchgate.core.target import Target
@@ -38,9 +40,6 @@ from couchgate.recorder.ring import Ring
 
 _MOST_STATUS: Final = 999
 _MOST_COUNT: Final = 0xFFFF
-_MEMBERS: Final = 8  # of a record
-_TOGETHER: Final = 64  # records that are written at once
-_PACKS: Final = [Struct("<" + WRITTEN.format[1:] * records).pack_into for records in range(_TOGETHER + 1)]
 
 
 class Lasting(Protocol):
@@ -58,11 +57,11 @@ class Lasting(Protocol):
 class Flight:
     """Writes into `ring`. `accepted_count` and `ended_count` are connections and requests so far."""
 
-    def __init__(self, ring: Ring, next_number: Callable[[], int] | None = None) -> None:
+    def __init__(self, ring: Ring, numbers: Iterator[int] | None = None) -> None:
         self._ring = ring
         self._map = ring.map
         self._slots: int = ring.slots
-        self._next: Callable[[], int] = next_number or count(1).__next__
+        self._numbers: Iterator[int] = count(1) if numbers is None else numbers
         self._pack = WRITTEN.pack_into
         self._pack_short = SHORT.pack_into
         self._words: dict[str, int] = {}
@@ -73,7 +72,7 @@ class Flight:
 
     def gathering(self) -> Gathering:
         """For one thread: writes into the same ring, with the same numbers."""
-        return Gathering(self._ring, self._next)
+        return Gathering(self._ring, self._numbers)
 
     # -- connections of clients
 
@@ -90,12 +89,12 @@ class Flight:
 
     def head_seen(self, method: bytes, endpoint: str, connection: int) -> int:
         """A request is read, and the decision about it must wait; its id until it is decided."""
-        what = HEAD_SEEN + (METHODS.get(method, 0) << SMALL) + (self._place(endpoint) << PLACE)
+        what = HEAD_SEEN + (_method(method) << SMALL) + (self._place(endpoint) << PLACE)
         return self._short(what, connection)
 
     def decided(self, method: bytes, endpoint: str, connection: int, *, feed: bool) -> int:
         """A request goes to CouchDB; its id, for what follows."""
-        small = METHODS.get(method, 0) + (FEED if feed else 0)
+        small = _method(method) + (FEED if feed else 0)
         return self._short(DECIDED + (small << SMALL) + (self._place(endpoint) << PLACE), connection)
 
     def upstream(self, record: int) -> None:
@@ -117,23 +116,26 @@ class Flight:
         self.ended_count += 1
         if not 0 <= status <= _MOST_STATUS:
             status = _MOST_STATUS
-        what = (
-            ENDED + (METHODS.get(method, 0) << SMALL) + (self._place(code) << WORD) + (self._place(endpoint) << PLACE)
-        )
+        what = ENDED + (_method(method) << SMALL) + (self._place(code) << WORD) + (self._place(endpoint) << PLACE)
         self._whole(record, sent, received, upstream_seconds, what + (status << STATUS))
+
+    def _take(self) -> int:
+        """The next number."""
+        for number in self._numbers:  # where this is compiled, calling `next` takes four times as long
+            self._written = number
+            break
+        return self._written
 
     def _whole(self, ref: int, a: int, b: int, x: float, what: int) -> int:
         """Write a record. Its number."""
-        number: int = self._next()
-        self._written = number
+        number = self._take()
         at = RING_AT + number % self._slots * RECORD_BYTES
         self._pack(self._map, at, number, monotonic(), ref, a, b, x, what, number)
         return number
 
     def _short(self, what: int, ref: int) -> int:
         """Write a record that has no more than these. Its number."""
-        number: int = self._next()
-        self._written = number
+        number = self._take()
         at = RING_AT + number % self._slots * RECORD_BYTES
         self._pack_short(self._map, at, number, monotonic(), ref, what, number)
         return number
@@ -154,7 +156,7 @@ class Flight:
         target = request.target
         feed = FEED if target is not None and target.feed else 0
         age = max(int((now - request.started) * 1000), 0)
-        small = METHODS.get(request.head.method, 0) + feed
+        small = _method(request.head.method) + feed
         self._mentions[known] = self._long(
             STILL, known, request.sent, age, 0.0, small, 0, self._place(request.endpoint), request.status
         )
@@ -202,12 +204,17 @@ class Gathering(Flight):
 
     What is told then is in the ring once `flush` was called, which must be before anything that it tells of leaves the
     process: then an end at any instant finds recorded what others may have seen.
+
+    A batch is copied into the ring in no order that is promised, so its records are marked as GATHERED by negative
+    numbers, and count only once the ring's `committed` has reached them, which is stored afterwards.
     """
 
-    def __init__(self, ring: Ring, next_number: Callable[[], int]) -> None:
-        super().__init__(ring, next_number)
+    def __init__(self, ring: Ring, numbers: Iterator[int]) -> None:
+        super().__init__(ring, numbers)
+        self._committed = ring.committed
         self._holds = False
-        self._held: list[Any] = []  # the members of records, one after another
+        self._held = BytesWriter()
+        self._first = 0  # the number of the first record in it
         self._now = 0.0
 
     def hold(self, now: float) -> None:
@@ -217,21 +224,24 @@ class Gathering(Flight):
 
     def flush(self) -> None:
         """Write what was kept back."""
-        held = self._held
-        if not held:
-            return
-        self._held = []
-        records = len(held) // _MEMBERS
-        first: int = held[0]
-        at = first % self._slots
+        size = len(self._held)
+        if size:
+            data = self._held.getvalue()
+            self._held.truncate(0)
+            self._commit(data, size)
+
+    def _commit(self, data: bytes, size: int) -> None:
+        records = size // RECORD_BYTES
+        at = self._first % self._slots
         # Other threads may have taken numbers between these, and the ring may begin anew.
-        if records <= _TOGETHER and held[-1] - first + 1 == records and at + records <= self._slots:
-            _PACKS[records](self._map, RING_AT + at * RECORD_BYTES, *held)
-            return
-        for begin in range(0, len(held), _MEMBERS):
-            number: int = held[begin]
-            one = held[begin : begin + _MEMBERS]
-            self._pack(self._map, RING_AT + number % self._slots * RECORD_BYTES, *one)
+        if self._written - self._first + 1 == records and at + records <= self._slots:
+            at = RING_AT + at * RECORD_BYTES
+            self._map[at : at + size] = data
+        else:
+            for begin in range(0, size, RECORD_BYTES):
+                at = RING_AT + -read_i64_le(data, begin) % self._slots * RECORD_BYTES
+                self._map[at : at + RECORD_BYTES] = data[begin : begin + RECORD_BYTES]
+        self._committed[0] = self._written
 
     def release(self) -> None:
         """Keep nothing back any longer."""
@@ -241,18 +251,24 @@ class Gathering(Flight):
     def _whole(self, ref: int, a: int, b: int, x: float, what: int) -> int:
         if not self._holds:
             return super()._whole(ref, a, b, x, what)
-        number: int = self._next()
-        self._written = number
+        number = self._take()
         held = self._held
-        held.append(number)
-        held.append(self._now)
-        held.append(ref)
-        held.append(a)
-        held.append(b)
-        held.append(x)
-        held.append(what)
-        held.append(number)
+        if not len(held):
+            self._first = number
+        write_i64_le(held, -number)
+        write_f64_le(held, self._now)
+        write_i64_le(held, ref)
+        write_i64_le(held, a)
+        write_i64_le(held, b)
+        write_f64_le(held, x)
+        write_i64_le(held, what)
+        write_i64_le(held, -number)
         return number
 
     def _short(self, what: int, ref: int) -> int:
         return self._whole(ref, 0, 0, 0.0, what) if self._holds else super()._short(what, ref)
+
+
+def _method(name: bytes) -> int:
+    index = METHODS.get(name)
+    return 0 if index is None else index

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from couchgate.recorder.records import (
     BEAT,
+    COMMITTED_AT,
     END_AT,
     END_EXITED,
     END_OPEN,
@@ -144,22 +145,24 @@ def _records(data: bytes, slots: int) -> tuple[list[Record], int]:
     found, torn = [], 0
     there = min((len(data) - RING_AT) // RECORD_BYTES, slots)  # fewer, where the file was cut off: those are missing
     ring = memoryview(data)[RING_AT : RING_AT + there * RECORD_BYTES]
+    committed = int.from_bytes(data[COMMITTED_AT : COMMITTED_AT + 8], "little", signed=True)
     for slot, (*values, again) in enumerate(RECORD.iter_unpack(ring)):
-        number = values[0]
-        record = _whole(values, again)
-        if record is not None and number % slots == slot:
+        record = _whole(values, again, committed)
+        if record is not None and record.number % slots == slot:
             found.append(record)
-        elif number or again:
+        elif values[0] or again:
             torn += 1
     found.sort()
     overtaken = found[-1].number - slots if found else 0  # such a one was to give way to one that is missing
     return found[bisect_right(found, (overtaken, math.inf)) :], torn
 
 
-def _whole(values: Sequence[Any], again: int) -> Record | None:
+def _whole(values: Sequence[Any], again: int, committed: int) -> Record | None:
     number, moment, kind, x = values[0], values[1], values[6], values[5]
-    if number == again and number and STARTED <= kind <= EXITED and 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
-        return Record(*values)
+    if number != again or not number or -number > committed:
+        return None
+    if STARTED <= kind <= EXITED and 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
+        return Record(abs(number), *values[1:])
     return None
 
 
@@ -168,7 +171,7 @@ def _kept(data: bytes) -> Iterator[Record]:
     for place, kind in enumerate(KEPT):
         at = KEPT_AT + place * KEPT_COPIES * RECORD_BYTES
         copies = RECORD.iter_unpack(data[at : at + KEPT_COPIES * RECORD_BYTES])
-        whole = [each for *values, again in copies if (each := _whole(values, again)) and each.kind == kind]
+        whole = [each for *values, again in copies if (each := _whole(values, again, 0)) and each.kind == kind]
         if whole:
             yield max(whole)
 

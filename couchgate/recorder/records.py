@@ -12,6 +12,9 @@ what it has stored by then is in the page cache and stays. So a record whose two
 is whole, and any other is skipped. A checksum would cost as much again as the record. After a power cut the disk has
 some sectors of now and some of before: a record never straddles two, so each is still whole, and the gaps show.
 
+A batch of records is copied into the ring, which stores in no order. So its records have their numbers negative, and
+count only up to COMMITTED_AT, which is stored after the copy, by one instruction.
+
 The head is written last of all: a file without one is a ring in the making, and tells nothing yet.
 
 Every record has the same members, and its kind says what they mean:
@@ -47,14 +50,15 @@ MAGIC: Final = b"CGRING1\n"
 HEAD: Final = struct.Struct("<8sHHIIII")  # magic, record's size, zero, slots, JSON's length, JSON's CRC, CRC before it
 JSON_AT: Final = 64
 END_AT: Final = 48  # one byte: one of the ENDs
+COMMITTED_AT: Final = 56  # a number: the last record of the last batch that is in the ring
 KEPT_AT: Final = 16128
 WORDS_AT: Final = 16384
 WORD_BYTES: Final = 32
 WORDS: Final = 512
 RING_AT: Final = WORDS_AT + WORDS * WORD_BYTES
-RECORD: Final = struct.Struct("<QdQQQdBBHHHQ")
-WRITTEN: Final = struct.Struct("<QdQQQdQQ")  # the same bytes: kind, small, word, place and status as one number
-SHORT: Final = struct.Struct("<QdQ24xQQ")  # the same, with zeros for a, b and x
+RECORD: Final = struct.Struct("<qdQQQdBBHHHq")
+WRITTEN: Final = struct.Struct("<qdQQQdQq")  # the same bytes: kind, small, word, place and status as one number
+SHORT: Final = struct.Struct("<qdQ24xQq")  # the same, with zeros for a, b and x
 SMALL: Final = 8  # how many bits to the left of the kind each of them stands
 WORD: Final = 16
 PLACE: Final = 32

@@ -21,7 +21,7 @@ from couchgate.core.pages import check_person, needs_person, no_page
 from couchgate.core.principal import Principal
 from couchgate.core.rewrite import lines_of
 from couchgate.core.target import classify
-from couchgate.core.verdict import Admission, Forward, NeedKeys, NeedPrincipal
+from couchgate.core.verdict import Admission, Forward, NeedKeys, NeedPrincipal, NeedVerdict
 from couchgate.http1.manners import new_trace
 from couchgate.http1.requests import BodyReader, take_head
 from couchgate.threaded.client import Client, ClientGone
@@ -279,7 +279,7 @@ class Serving:
         trace = request.trace if gate.traces else b""
         arguments = (request.head, target, self._peer, present.facts, request.started)
         try:
-            return gate.decide(*arguments, asked=asked, request_id=trace, person=person)
+            verdict = gate.decide(*arguments, asked=asked, request_id=trace, person=person)
         except Unauthorized:
             raise
         except GateError:
@@ -288,6 +288,8 @@ class Serving:
                 if isinstance(admission, Admission):
                     request.principal = admission.principal.name
             raise
+        assert not isinstance(verdict, NeedVerdict)  # noqa: S101  # for the type checker: threads are not patient
+        return verdict
 
     def _find_out(self, need: NeedKeys | NeedPrincipal, present: Present) -> tuple[bool, Principal | None]:
         """Whether these facts were asked, and the person if that was the question. Raises GateError.

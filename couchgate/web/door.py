@@ -10,12 +10,13 @@ from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet import defer
+from twisted.python.failure import Failure
 
 from couchgate.core.credential import BasicCredential
 from couchgate.core.errors import GateError, Unauthorized
 from couchgate.core.gate import Gate
 from couchgate.core.principal import Principal
-from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal
+from couchgate.core.verdict import Admission, Facts, Forward, NeedKeys, NeedPrincipal, NeedVerdict
 from couchgate.web.couchdb import Pool
 from couchgate.web.relay import Relay
 from couchgate.web.request import ClientRequest
@@ -82,11 +83,25 @@ class Door:
 
         request.finding_out = defer.ensureDeferred(again()).addErrback(request.fault)
 
+    def learn(self, request: ClientRequest) -> GateError | None:
+        """Let the gate verify the token of `request`: why it is refused, or None."""
+        return self.gate.learn(request.head, self.facts, request.started)
+
     def forward(
-        self, request: ClientRequest, way: Way, *, asked: bool = False, person: Principal | None = None
+        self,
+        request: ClientRequest,
+        way: Way,
+        *,
+        asked: bool = False,
+        person: Principal | None = None,
+        patient: bool = True,
     ) -> None:
-        """Decide, and relay to CouchDB. Raises GateError."""
+        """Decide, and relay to CouchDB. Raises GateError.
+
+        `patient`: tokens that are new are verified when all that is ready has been read, if a lane reads it.
+        """
         channel, target, gate = request.channel, request.target, self.gate
+        lane = channel.site.lane
         assert target is not None  # noqa: S101  # for the type checker: the site has set it
         trace = request.trace if gate.traces else b""
         try:
@@ -99,6 +114,7 @@ class Door:
                 asked=asked,
                 request_id=trace,
                 person=person,
+                patient=patient and lane is not None and lane.serving,
             )
         except Unauthorized:
             raise
@@ -106,6 +122,10 @@ class Door:
             self.name(request, person)
             raise
         recorder = channel.site.recorder
+        if isinstance(verdict, NeedVerdict):
+            if lane is not None:
+                lane.postponed.append(Newcomer(self, request, way))
+            return
         if not isinstance(verdict, Forward):
             if recorder is not None:
                 request.record = recorder.head_seen(request.head.method, request.endpoint, channel.record)
@@ -117,3 +137,34 @@ class Door:
         if recorder is not None:
             request.record = recorder.decided(request.head.method, request.endpoint, channel.record, feed=target.feed)
         Relay(request, verdict, channel.site, way.pool).start()
+
+
+class Newcomer:
+    """A request whose token is new, until others like it have been read."""
+
+    def __init__(self, door: Door, request: ClientRequest, way: Way) -> None:
+        self._door = door
+        self._request = request
+        self._way = way
+        self._refusal: GateError | None = None
+
+    def prepare(self) -> None:
+        """Verify the token."""
+        self._refusal = self._door.learn(self._request)
+
+    def act(self) -> None:
+        """Decide, if the client still waits."""
+        request = self._request
+        if not request.waits:
+            return
+        if self._refusal is not None:
+            request.refuse(self._refusal)
+            return
+        try:
+            self._door.forward(request, self._way, patient=False)
+        except GateError as error:
+            request.refuse(error)
+
+    def abort(self) -> None:
+        """The gate itself failed, as the present exception says: answer 500."""
+        self._request.fault(Failure())

@@ -191,6 +191,7 @@ class GateSite(protocol.Factory):
         ):
             return None
         port.stopReading()
+        self.site.lane = lane
         listener = socket.socket(fileno=os.dup(port.fileno()))
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
 

@@ -21,6 +21,7 @@ from couchgate.web.stock import StockChannel, StockSite
 if TYPE_CHECKING:  # a Protocol in its place makes the compiled code slower
     from couchgate.recorder.flight import Flight
     from couchgate.web.channel import GateChannel
+    from couchgate.wire.lane import Lane
 
 SWEEP_SECONDS = 0.5
 
@@ -50,6 +51,7 @@ class Site:
         self.tick = tick
         self.date = b""
         self.draining = False
+        self.lane: Lane | None = None  # that serves its connections, if one does
         self.recorder: Flight | None = None  # what hears of everything, if there is one
         self.channels: set[GateChannel] = set()
         self.open_feeds: dict[Feed, ClientRequest] = {}

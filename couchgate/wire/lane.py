@@ -15,6 +15,9 @@ And to wake who is on the other side costs more than to send. So what handlers w
 small, is gathered, and sent when all events are served or `TOGETHER` connections have something to send: the first of
 them wakes the other side, which is awake for the rest.
 
+What takes long and can wait for that is postponed until all that is ready was read, and done in two steps, each for
+all in a row: a token's verification uses as much code as all the rest of a request.
+
 Of what is ready, CouchDB's answers are served before what clients ask: each leaves a connection for who asks next, and
 the processor finds the code of one kind of work in its cache, which holds not much more.
 """
@@ -22,6 +25,7 @@ the processor finds the code of one kind of work in its cache, which holds not m
 from __future__ import annotations
 
 import select
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,6 +57,19 @@ class Ledger(Protocol):
 
     def release(self) -> None:
         """No events are served: keep nothing back."""
+
+
+class Postponed(Protocol):
+    """What is done when all that is ready was read."""
+
+    def prepare(self) -> None:
+        """The first step: for all, before the second of any."""
+
+    def act(self) -> None:
+        """The second step."""
+
+    def abort(self) -> None:
+        """A step failed by the present exception: tell of it, and give up."""
 
 
 class Watched(Protocol):
@@ -89,6 +106,7 @@ class Lane:
         self.serving = False  # whether events are being served: then what is small is gathered
         self.gathered: list[SocketWire] = []  # who has something to send
         self.ledger: Ledger | None = None
+        self.postponed: list[Postponed] = []
         self._quick = False  # whether the last event that was waited for came within `SPIN`
 
     # -- the reactor's side (IReadDescriptor)
@@ -110,8 +128,9 @@ class Lane:
         try:
             self._serve()
         finally:
+            self._do_postponed()  # nothing, unless something broke; and so below
             self.serving = False
-            self._send_gathered()  # nothing, unless something broke
+            self._send_gathered()
             if self.ledger is not None:
                 self.ledger.release()
 
@@ -141,6 +160,8 @@ class Lane:
                 if len(self.gathered) >= TOGETHER:
                     self._send_gathered()
             self._send_gathered()
+            if self.postponed:
+                self._do_postponed()
             now = monotonic()
             if now > until:
                 return
@@ -153,6 +174,23 @@ class Lane:
                 if not events:
                     events = poll(WAIT, BATCH)
                     self._quick = monotonic() - now < SPIN
+
+    def _do_postponed(self) -> None:
+        while self.postponed:  # what is done may postpone more
+            several, self.postponed = self.postponed[:TOGETHER], self.postponed[TOGETHER:]
+            failed = [each for each in several if not self._done(each, each.prepare)]
+            for each in several:
+                if each not in failed:
+                    self._done(each, each.act)
+            self._send_gathered()
+
+    def _done(self, one: Postponed, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except Exception:  # noqa: BLE001  # as in _serve; who gives up tells why
+            self._abort(one)
+            return False
+        return True
 
     def _in_order(self, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
         first = self._first
@@ -175,7 +213,7 @@ class Lane:
                     self._abort(one)
             self.record()
 
-    def _abort(self, one: Watched) -> None:
+    def _abort(self, one: Watched | Postponed) -> None:
         """An owner that fails as it hears of the end, too, must not end the lane, and with it everybody."""
         try:
             one.abort()

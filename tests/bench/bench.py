@@ -125,13 +125,23 @@ class Bench:
         """One run against one gate, outside the table: to warm it up."""
         return traffic.run(self._loadgen, gate.process, gate.ports[mode], load)
 
-    def interleave(self, title: str, sides: Sequence[Side], load: Load) -> Mapping[Side, list[Sample]]:
+    def interleave(
+        self, title: str, sides: Sequence[Side], load: Load, *, anew: bool = False
+    ) -> Mapping[Side, list[Sample]]:
         """Run `load` against each side in turn, round after round (after one short unmeasured one); a list per side.
 
-        A load with a `total` goes on through its file, so that each round of a side has requests it never saw.
+        A load with a `total` goes on through its file, so that each round of a side has requests it never saw. `anew`:
+        with a process of its own for each round of a side.
         """
         self.say(title)
         samples: dict[Side, list[Sample]] = {side: [] for side in sides}
+        if anew:
+            for number in range(self.effort.rounds):
+                for name, mode in sides if number % 2 else reversed(sides):
+                    with self.fresh(name) as gate:
+                        self.once(gate, mode, load._replace(seconds=min(load.seconds, 0.5)))
+                        samples[name, mode].append(self.once(gate, mode, load))
+            return self._taken(title, samples)
         for number in range(-1, self.effort.rounds):
             warm_up = number < 0
             for side in sides if number % 2 else reversed(sides):
@@ -142,6 +152,9 @@ class Bench:
                 sample = self.once(self.gate(name), mode, step)
                 if not warm_up:
                     samples[side].append(sample)
+        return self._taken(title, samples)
+
+    def _taken(self, title: str, samples: Mapping[Side, list[Sample]]) -> Mapping[Side, list[Sample]]:
         for side, taken in samples.items():
             middle = Sample(*(statistics.median(column) for column in zip(*taken, strict=True)))
             self.figures.append(Rounds(title, side_name(side), middle))

@@ -49,6 +49,23 @@ class Nobody:
 overview.Overview.tally = lambda self, endpoint: Nobody
 """
 
+# Takes the recorder or the access log from the listeners with this backlog, and from no others of the process.
+_BACKLOG = 51
+_APART = f"""
+from couchgate.life.recording import Recording
+from couchgate.life.sites import Sites
+without = set()
+make, recorder_for = Sites.make, Recording.recorder_for
+def make_apart(self, setup, listener, count, log):
+    bare = listener.endpoint.endswith(":backlog={_BACKLOG}")
+    site = make(self, setup, listener, count, None if bare and WHAT == "log" else log)
+    if bare and WHAT == "recorder":
+        without.add(site)
+    return site
+Sites.make = make_apart
+Recording.recorder_for = lambda self, site: None if site in without else recorder_for(self, site)
+"""
+
 
 def couchgate(
     setting: Setting,
@@ -57,20 +74,23 @@ def couchgate(
     trace: bool = False,
     auth: str = "proxy",
     counted: bool = True,
-    recorder: bool = True,
+    apart: str = "",
 ) -> Gate:
     """The gate of this project, a listener in each mode; `access`, `trace` and `auth` are its settings of these names.
 
-    Its metrics are on, unless it is not `counted`, and so is its flight recorder, unless told otherwise.
+    Its metrics are on, unless it is not `counted`, and so is its flight recorder. `apart`: another listener in each
+    mode lacks the "recorder" or the "log".
 
     It is what is installed for the interpreter of this run, compiled or not: neither its path nor its folder leads to
     the checkout.
     """
-    ports = {"keepalive": free_port(), "close": free_port()}
-    listeners = "".join(
-        f'[[gate.listeners]]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nmode = "{mode}"\n'
-        for mode, port in ports.items()
-    )
+    modes = ["keepalive", "close", *([f"{mode} without {apart}" for mode in ("keepalive", "close")] if apart else [])]
+    ports = {mode: free_port() for mode in modes}
+    listeners = ""
+    for name, port in ports.items():
+        mode, _, lacking = name.partition(" ")
+        more = f":backlog={_BACKLOG}" if lacking else ""
+        listeners += f'[[gate.listeners]]\nendpoint = "tcp:{port}:interface=127.0.0.1{more}"\nmode = "{mode}"\n'
     secret = setting.folder / "proxy.secret"
     secret.touch(mode=0o600)
     secret.write_text(secrets.token_hex(32))
@@ -96,11 +116,10 @@ feeds = {CONNECTIONS}
 [log]
 access = "{access}"
 trace = {"true" if trace else "false"}
-[recorder]
-enabled = {"true" if recorder else "false"}
 """
     )
-    twistd = [sys.executable, "-c", ("" if counted else _UNCOUNTED) + "from twisted.scripts.twistd import run; run()"]
+    changed = ("" if counted else _UNCOUNTED) + (f"WHAT = {apart!r}\n{_APART}" if apart else "")
+    twistd = [sys.executable, "-c", changed + "from twisted.scripts.twistd import run; run()"]
     process = Process(
         [*twistd, "-n", "--pidfile=", "couchgate", "--config", str(file)],
         core=GATE_CORE,
@@ -241,10 +260,10 @@ def _python_peer(name: str, file: str, setting: Setting) -> Gate:
 
 STARTERS: Mapping[str, Callable[[Setting], Gate]] = {
     "couchgate": couchgate,
-    "couchgate with its access log": lambda setting: couchgate(setting, access="stdout"),
+    "couchgate with its access log": lambda setting: couchgate(setting, access="stdout", apart="log"),
+    "couchgate with its recorder": lambda setting: couchgate(setting, apart="recorder"),
     "couchgate with metrics, log and tracing": lambda setting: couchgate(setting, access="stdout", trace=True),
     "couchgate without any of them": lambda setting: couchgate(setting, counted=False),
-    "couchgate without its recorder": lambda setting: couchgate(setting, recorder=False),
     "HAProxy": haproxy,
     "nginx": nginx,
     "FastAPI + httpx": fastapi,

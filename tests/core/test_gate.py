@@ -11,7 +11,7 @@ import pytest
 from couchgate.core.errors import BadRequest, Forbidden, Misdirected, Unauthorized, Unavailable
 from couchgate.core.message import Fields
 from couchgate.core.target import classify
-from couchgate.core.verdict import Forward, NeedKeys
+from couchgate.core.verdict import Forward, NeedKeys, NeedVerdict
 from tests.core.heads import changed, told
 
 
@@ -40,6 +40,29 @@ def test_a_valid_token_is_forwarded_in_its_persons_name(world):
     assert forward.target == classify(b"GET", head.target)
     assert forward.expires == world.now + 300 + world.leeway
     assert (forward.judge, forward.follower) == (False, None)
+
+
+def test_who_is_patient_learns_a_new_token_first_and_is_told_the_same(world):
+    """A token that is not known yet is a question; once learned it is decided, and a refusal is that of a decision."""
+    gate, facts = world.gate(), world.facts()
+    head = world.head(target=b"/shared", token=world.token("alice"))
+    assert world.decide(gate, head, facts, patient=True) == NeedVerdict()
+    assert (gate.verified, gate.verdicts) == (0, 0)
+    assert gate.learn(head, facts, world.now) is None
+    assert (gate.verified, gate.verdicts) == (1, 1)
+    assert told(world.decide(gate, head, facts, patient=True)) == told(world.decide(world.gate(), head))
+    assert gate.verified == 1
+    late = world.now + 400 + world.leeway
+    assert refused(Unauthorized, world.decide, gate, head, facts, now=late, patient=True) == "token_expired"
+    assert gate.learn(world.head(token="a.b.c"), facts, world.now).code == "token_malformed"
+    unknown = world.head(token=world.token("alice", world.stranger))
+    assert gate.learn(unknown, facts, world.now) is None
+    assert world.decide(gate, unknown, facts) == NeedKeys("1", "key-2")
+
+
+def test_who_is_patient_waits_for_tokens_only(world):
+    """Without one a decision is made at once."""
+    assert refused(Unauthorized, world.decide, world.gate(), world.head(), patient=True) == "token_missing"
 
 
 def test_each_issuer_names_its_own_people(world):

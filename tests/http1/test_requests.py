@@ -268,6 +268,14 @@ def test_a_refusal_quotes_nothing():
 BLOCKS = (
     b"Host: x\r\nAuthorization: Bearer a.b.c\r\nX-One: 1\r\n",
     b"Host: x\r\nAuthorization: Bearer a.b.d\r\nX-One: 1\r\n",
+    b"Host: x\r\nAuthorization: Bearer a.b.cd\r\nX-One: 1\r\n",
+    b"Host: x\r\nAuthorization: Bearer a.b.c \r\nX-One: 1\r\n",
+    b"Host: x\r\nAuthorization: Bearer \r\nX-One: 1\r\n",
+    b"Host: x\r\nAuthorization: Bearer a.b\x00c\r\nX-One: 1\r\n",
+    b"Host: x\r\nAuthorization: Bearer a.b.c\rX-One: 1\r\n",
+    b"Authorization: Bearer a.b.c\rX-One: 1\r\n",
+    b"Authorization: Bearer a.b.c\r",
+    b"Host: x\r\nAuthorization: Bearer a.b.c\r\nX-One: 1\r\nauthorization: Bearer a.b.e\r\n",
     b"Host: x\r\nContent-Length: 3\r\n",
     b"Host: x\r\n",
     b"",
@@ -317,3 +325,15 @@ def test_a_client_that_repeats_its_fields_has_them_read_once():
     assert heads[0].fields is not heads[1].fields
     assert heads[1].fields is heads[2].fields is heads[3].fields
     assert [head.target for head in heads] == [b"/0", b"/1", b"/2", b"/3"]
+
+
+def test_a_client_that_speaks_for_many_people_has_its_fields_read_once():
+    """Tokens of any length may follow each other in the same fields: each head has its own."""
+    habit = Habit()
+    tokens = [b"a.b.c", b"a.b.c", b"a.b.cd", b"a.b", b"e.f.g", b"e.f.g"]
+    heads = [
+        take_head(b"GET / HTTP/1.1\r\nAuthorization: Bearer %b\r\nHost: x\r\n\r\n" % token, 999, 9, habit)[0]
+        for token in tokens
+    ]
+    assert [head.bearer for head in heads] == tokens
+    assert len({id(head.fields) for head in heads[1:]}) == 1

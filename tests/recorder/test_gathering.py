@@ -1,10 +1,11 @@
 """Records that are written some at a time are those that would have been written one by one."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from couchgate.recorder.records import DECIDED
+from couchgate.recorder.reading import read
+from couchgate.recorder.records import COMMITTED_AT, DECIDED, RECORD_BYTES, RING_AT
 from tests.recorder.rings import SLOTS, Written, finish, let_through, request
 
 STEPS = st.lists(
@@ -66,3 +67,30 @@ def test_nothing_is_in_the_ring_before_it_is_flushed_and_all_of_it_then(written,
     flight.release()
     flight.accepted(keepalive=True)
     assert len(written.recording.records) == count + 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(before=st.sampled_from([1, SLOTS - 2, SLOTS + 3]), count=st.integers(1, 5), data=st.data())
+def test_a_batch_that_was_cut_off_anywhere_tells_nothing_of_itself(tmp_path_factory, before, count, data):
+    """Whichever pieces of it were stored: its records count once it is committed, and none of them before."""
+    written = Written(tmp_path_factory.mktemp("rings"))
+    flight = written.flight.gathering()
+    flight.hold(7.0)
+    for _ in range(before):
+        flight.accepted(keepalive=True)
+        flight.flush()
+    old, known = written.data, written.recording
+    for _ in range(count):
+        let_through(flight, request(), 1)
+    flight.flush()
+    new, numbers = written.data, range(before + 1, before + count + 1)
+    cut = bytearray(new)
+    cut[COMMITTED_AT : COMMITTED_AT + 8] = old[COMMITTED_AT : COMMITTED_AT + 8]
+    places = [(RING_AT + number % SLOTS * RECORD_BYTES + at) for number in numbers for at in range(0, RECORD_BYTES, 8)]
+    for at in data.draw(st.lists(st.sampled_from(places), unique=True)):
+        cut[at : at + 8] = old[at : at + 8]
+    told = read(bytes(cut))
+    overtaken = {number - SLOTS for number in numbers}
+    assert {each.number for each in told.records} <= {each.number for each in known.records}
+    assert {each.number for each in told.records} >= {each.number for each in known.records} - overtaken
+    assert [each.number for each in read(new).records][-count:] == list(numbers)

@@ -74,6 +74,12 @@ def loop():
     return Loop()
 
 
+def bounded(client, sock):
+    """Fix the room between the two, which the system would widen: a connection that is full stays so."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+
+
 def accepted_socket(loop):
     """A SocketWire on a connection that a client has made."""
     owner = Recorder()
@@ -81,6 +87,7 @@ def accepted_socket(loop):
         client = socket.create_connection(listener.getsockname())
         sock, _ = listener.accept()
     sock.settimeout(0)
+    bounded(client, sock)
     owner.number = sock.fileno()
     owner.wire = SocketWire(loop.lane, sock, owner)
     return owner, Stream(client, client.getpeername())
@@ -94,7 +101,9 @@ def connecting_socket(loop):
         sock.settimeout(0)
         sock.connect_ex(listener.getsockname())
         owner.wire = SocketWire(loop.lane, sock, owner)
-        return owner, Stream(*listener.accept())
+        client, address = listener.accept()
+        bounded(client, sock)
+        return owner, Stream(client, address)
 
 
 def transport(loop):
@@ -109,6 +118,7 @@ def transport(loop):
     client = socket.create_connection(("127.0.0.1", port.getHost().port))
     loop.until(lambda: owner.wire)
     port.stopListening()
+    bounded(client, owner.wire.transport.getHandle())
     return owner, Stream(client, client.getpeername())
 
 

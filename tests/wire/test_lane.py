@@ -5,6 +5,7 @@ import errno
 import os
 import select
 import socket
+import sys
 import threading
 import time
 
@@ -395,6 +396,67 @@ def test_outside_of_events_a_write_goes_at_once(loop, make_socket):
     owner, peer = make_socket()
     owner.wire.write(b"now")
     assert peer.take(3) == b"now"
+
+
+class Step:
+    """Something postponed, which tells what is done with it: `bad` is the step that fails, `more` it postpones."""
+
+    def __init__(self, lane, told, name, bad="", more=()):
+        self.lane, self.told, self.name, self.bad, self.more = lane, told, name, bad, more
+
+    def prepare(self):
+        self._do("prepare")
+
+    def act(self):
+        self.lane.postponed += self.more
+        self._do("act")
+
+    def _do(self, step):
+        self.told.append(f"{step} {self.name}")
+        if step == self.bad:
+            raise RuntimeError("provoked")
+
+    def abort(self):
+        self.told.append(f"{self.name} gives up: {sys.exc_info()[1]}")
+        if self.bad == "prepare":
+            raise RuntimeError("provoked again")
+
+
+def postponed(loop, make_socket, steps):
+    """Let a handler postpone `steps`, and wait until all are done; its peer."""
+    owner, peer = make_socket()
+
+    def received(_data):
+        loop.lane.postponed += steps
+        owner.wire.write(b"read first")
+
+    owner.on_received = received
+    peer.send(b"?")
+    loop.until(lambda: owner.data and not loop.lane.postponed)
+    return peer
+
+
+def test_what_is_postponed_is_prepared_for_all_before_any_is_done(loop, make_socket):
+    """After the events that postponed it; in turns of a few, and what is postponed meanwhile afterwards."""
+    told = []
+    names = [str(number) for number in range(TOGETHER + 2)]
+    more = [Step(loop.lane, told, "more")]
+    steps = [Step(loop.lane, told, name, more=more if name == "3" else ()) for name in names]
+    assert postponed(loop, make_socket, steps).take(10) == b"read first"
+    turns = [names[:TOGETHER], [*names[TOGETHER:], "more"]]
+    assert told == [f"{step} {name}" for turn in turns for step in ("prepare", "act") for name in turn]
+
+
+def test_what_fails_in_either_step_fails_alone(loop, make_socket, log_events):
+    """It hears of its own exception and goes no further; the others do. Failing to give up is logged."""
+    told = []
+    bad = {"a": "prepare", "b": "act", "c": ""}
+    postponed(loop, make_socket, [Step(loop.lane, told, name, step) for name, step in bad.items()])
+    assert told == [
+        *("prepare a", "a gives up: provoked", "prepare b", "prepare c"),
+        *("act b", "b gives up: provoked", "act c"),
+    ]
+    forget_failures(log_events, "provoked again")
 
 
 class Ledger:
