@@ -210,7 +210,7 @@ class Gate:
             admission = self.admit(head, facts, now)
         except GateError as error:
             return error
-        if isinstance(admission, Admission):
+        if isinstance(admission, Admission) and now >= admission.introduced_until:
             self._introduce(admission, now)
         return None
 
@@ -257,7 +257,7 @@ class Gate:
         verdicts, key = self._remembered(keysets), token if len(token) <= KEY_BYTES else sha256(token).digest()
         admission = verdicts[key]
         if admission is None:
-            if patient:
+            if patient and not asked:
                 return _NEED_VERDICT
         elif now < admission.expires:
             return admission

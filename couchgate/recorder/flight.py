@@ -20,10 +20,12 @@ from couchgate.core.target import Target
 from couchgate.recorder.records import (
     ACCEPTED,
     CLOSED,
+    COMMITTED,
     DECIDED,
     ENDED,
     FEED,
     HEAD_SEEN,
+    INTENDED,
     METHODS,
     PLACE,
     RECORD_BYTES,
@@ -123,8 +125,8 @@ class Flight:
         """The next number."""
         for number in self._numbers:  # where this is compiled, calling `next` takes four times as long
             self._written = number
-            break
-        return self._written
+            return number
+        raise AssertionError("there is always another number")
 
     def _whole(self, ref: int, a: int, b: int, x: float, what: int) -> int:
         """Write a record. Its number."""
@@ -205,13 +207,14 @@ class Gathering(Flight):
     What is told then is in the ring once `flush` was called, which must be before anything that it tells of leaves the
     process: then an end at any instant finds recorded what others may have seen.
 
-    A batch is copied into the ring in no order that is promised, so its records are marked as GATHERED by negative
-    numbers, and count only once the ring's `committed` has reached them, which is stored afterwards.
+    A batch is copied into the ring in no order that is promised, so its records have negative numbers, and count once
+    the number that is COMMITTED has reached them, which is stored afterwards; and what stood where they are going to
+    stand does not count from the moment at which they were INTENDED.
     """
 
     def __init__(self, ring: Ring, numbers: Iterator[int]) -> None:
         super().__init__(ring, numbers)
-        self._committed = ring.committed
+        self._batches = ring.batches
         self._holds = False
         self._held = BytesWriter()
         self._first = 0  # the number of the first record in it
@@ -231,6 +234,7 @@ class Gathering(Flight):
             self._commit(data, size)
 
     def _commit(self, data: bytes, size: int) -> None:
+        self._batches[INTENDED] = self._written
         records = size // RECORD_BYTES
         at = self._first % self._slots
         # Other threads may have taken numbers between these, and the ring may begin anew.
@@ -241,7 +245,7 @@ class Gathering(Flight):
             for begin in range(0, size, RECORD_BYTES):
                 at = RING_AT + -read_i64_le(data, begin) % self._slots * RECORD_BYTES
                 self._map[at : at + RECORD_BYTES] = data[begin : begin + RECORD_BYTES]
-        self._committed[0] = self._written
+        self._batches[COMMITTED] = self._written
 
     def release(self) -> None:
         """Keep nothing back any longer."""

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from couchgate.recorder.records import (
+    BATCHES,
+    BATCHES_AT,
     BEAT,
-    COMMITTED_AT,
     END_AT,
     END_EXITED,
     END_OPEN,
@@ -114,9 +115,10 @@ def read(data: bytes) -> Recording:
     records, torn = _records(data, head.slots)
     newest = records[-1].number if records else 0
     first = records[0].number if records else 0
-    missing = max(min(newest, head.slots) - len(records) - torn, 0)
+    known = sum(newest >= head.slots or slot <= newest for slot in torn)  # others were to hold what comes next
+    missing = max(min(newest, head.slots) - len(records) - known, 0)
     earlier = [each for each in _kept(data) if each.number < first]
-    return replace(head, records=records, torn=torn, missing=missing, earlier=earlier)
+    return replace(head, records=records, torn=len(torn), missing=missing, earlier=earlier)
 
 
 def read_head(data: bytes, size: int) -> Recording:
@@ -141,17 +143,20 @@ def _slots(data: bytes, size: int) -> int:
     return int(slots)
 
 
-def _records(data: bytes, slots: int) -> tuple[list[Record], int]:
-    found, torn = [], 0
+def _records(data: bytes, slots: int) -> tuple[list[Record], list[int]]:
+    """The whole records in order, and the slots of the torn ones."""
+    found, torn = [], []
     there = min((len(data) - RING_AT) // RECORD_BYTES, slots)  # fewer, where the file was cut off: those are missing
     ring = memoryview(data)[RING_AT : RING_AT + there * RECORD_BYTES]
-    committed = int.from_bytes(data[COMMITTED_AT : COMMITTED_AT + 8], "little", signed=True)
+    intended, committed = BATCHES.unpack_from(data, BATCHES_AT)
+    begun = range(max(committed, intended - slots) + 1, intended + 1)  # of a batch that was being copied, if any
+    unsure = {number % slots for number in begun}
     for slot, (*values, again) in enumerate(RECORD.iter_unpack(ring)):
         record = _whole(values, again, committed)
-        if record is not None and record.number % slots == slot:
+        if record is not None and record.number % slots == slot and (slot not in unsure or record.number in begun):
             found.append(record)
         elif values[0] or again:
-            torn += 1
+            torn.append(slot)
     found.sort()
     overtaken = found[-1].number - slots if found else 0  # such a one was to give way to one that is missing
     return found[bisect_right(found, (overtaken, math.inf)) :], torn

@@ -12,8 +12,9 @@ what it has stored by then is in the page cache and stays. So a record whose two
 is whole, and any other is skipped. A checksum would cost as much again as the record. After a power cut the disk has
 some sectors of now and some of before: a record never straddles two, so each is still whole, and the gaps show.
 
-A batch of records is copied into the ring, which stores in no order. So its records have their numbers negative, and
-count only up to COMMITTED_AT, which is stored after the copy, by one instruction.
+A batch of records is copied into the ring, which stores in no order. So its last number is first stored as INTENDED,
+and after the copy as COMMITTED, by one instruction each; its records have their numbers negative. As long as the two
+differ, nothing counts in the slots between them but what a thread has written there alone.
 
 The head is written last of all: a file without one is a ring in the making, and tells nothing yet.
 
@@ -50,12 +51,15 @@ MAGIC: Final = b"CGRING1\n"
 HEAD: Final = struct.Struct("<8sHHIIII")  # magic, record's size, zero, slots, JSON's length, JSON's CRC, CRC before it
 JSON_AT: Final = 64
 END_AT: Final = 48  # one byte: one of the ENDs
-COMMITTED_AT: Final = 56  # a number: the last record of the last batch that is in the ring
+BATCHES_AT: Final = 32  # two numbers of eight bytes, in the machine's order
+INTENDED: Final = 0  # the first: of the last record of the batch that is being copied into the ring, or was
+COMMITTED: Final = 1  # the second: of the last record of the last batch that is there as a whole
 KEPT_AT: Final = 16128
 WORDS_AT: Final = 16384
 WORD_BYTES: Final = 32
 WORDS: Final = 512
 RING_AT: Final = WORDS_AT + WORDS * WORD_BYTES
+BATCHES: Final = struct.Struct("=qq")
 RECORD: Final = struct.Struct("<qdQQQdBBHHHq")
 WRITTEN: Final = struct.Struct("<qdQQQdQq")  # the same bytes: kind, small, word, place and status as one number
 SHORT: Final = struct.Struct("<qdQ24xQq")  # the same, with zeros for a, b and x

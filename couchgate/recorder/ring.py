@@ -12,7 +12,7 @@ from typing import Any
 from zlib import crc32
 
 from couchgate.recorder.records import (
-    COMMITTED_AT,
+    BATCHES_AT,
     END_AT,
     HEAD,
     JSON_AT,
@@ -37,8 +37,8 @@ _MOST_JSON = KEPT_AT - JSON_AT
 class Ring:
     """The file at `path`, new, of `size` bytes, for this process alone. Raises OSError if it cannot be had.
 
-    `about` says which process this is. `map` is the file, `slots` how many records there is room for, `committed[0]`
-    the number of the last record that was written in a batch.
+    `about` says which process this is. `map` is the file, `slots` how many records there is room for, and
+    `batches` the two numbers of the last batch.
 
     The file is written in full before it is mapped: on a disk without room that fails here, in order. A mapped page for
     which there is no room would end the process. Its head is written last, by one call and in one page: a process that
@@ -56,7 +56,7 @@ class Ring:
             lock(descriptor, wait=True)
             self._fill(descriptor, size, about)
             self.map = mmap.mmap(descriptor, size)
-            self.committed = memoryview(self.map)[COMMITTED_AT : COMMITTED_AT + 8].cast("q")
+            self.batches = memoryview(self.map)[BATCHES_AT : BATCHES_AT + 16].cast("q")
         except BaseException:
             os.close(descriptor)
             path.unlink(missing_ok=True)

@@ -94,11 +94,12 @@ class Door:
         *,
         asked: bool = False,
         person: Principal | None = None,
-        patient: bool = True,
+        patient: bool = False,
     ) -> None:
         """Decide, and relay to CouchDB. Raises GateError.
 
-        `patient`: tokens that are new are verified when all that is ready has been read, if a lane reads it.
+        `patient`: a token that is new may be verified when all that is ready has been read, if a lane reads it. That is
+        for a request that comes, and not for one that has waited for anything: it could wait for ever.
         """
         channel, target, gate = request.channel, request.target, self.gate
         lane = channel.site.lane
@@ -161,7 +162,7 @@ class Newcomer:
             request.refuse(self._refusal)
             return
         try:
-            self._door.forward(request, self._way, patient=False)
+            self._door.forward(request, self._way)
         except GateError as error:
             request.refuse(error)
 

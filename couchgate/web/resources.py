@@ -32,7 +32,7 @@ class ReverseProxyResource(Resource):
 
     def render(self, request: Any) -> Any:
         """Decide, and relay. Raises GateError."""
-        self._door.forward(request, self, asked=False)
+        self._door.forward(request, self, patient=True)
         return NOT_DONE_YET
 
 

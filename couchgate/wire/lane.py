@@ -128,11 +128,13 @@ class Lane:
         try:
             self._serve()
         finally:
-            self._do_postponed()  # nothing, unless something broke; and so below
-            self.serving = False
-            self._send_gathered()
-            if self.ledger is not None:
-                self.ledger.release()
+            try:
+                self._do_postponed()  # nothing, unless something broke; and so below
+            finally:
+                self.serving = False
+                self._send_gathered()
+                if self.ledger is not None:
+                    self.ledger.release()
 
     def _serve(self) -> None:
         watched = self._watched

@@ -58,6 +58,7 @@ def test_who_is_patient_learns_a_new_token_first_and_is_told_the_same(world):
     unknown = world.head(token=world.token("alice", world.stranger))
     assert gate.learn(unknown, facts, world.now) is None
     assert world.decide(gate, unknown, facts) == NeedKeys("1", "key-2")
+    assert refused(Unauthorized, world.decide, gate, unknown, facts, asked=True, patient=True) == "key_unknown"
 
 
 def test_who_is_patient_waits_for_tokens_only(world):

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from couchgate.testing import Minter
 from tests.web.live import HELLO, running_gate
 from tests.web.sockets import SOON, eventually
 
@@ -86,3 +87,23 @@ def test_a_fault_of_the_gates_own_is_one_requests_trouble(own_upstream):
         told = gate.log()
         assert told.count("A request failed inside the gate") == 1
         gate.stop = lambda: (gate.signal(), gate.process.wait())  # its log holds the traceback that was provoked
+
+
+def jwks_file(tmp_path):
+    """A key set in a file, which nobody has to wait for, with a stranger's key."""
+    path = tmp_path / "keys.json"
+    path.write_bytes(Minter("ES256", kid="known").jwks())
+    return path
+
+
+@pytest.mark.parametrize("mode", ["keepalive", "close"])
+@pytest.mark.parametrize(("keys", "status"), [("file", 401), ("http://127.0.0.1:9/jwks.json", 503)])
+def test_a_key_that_cannot_be_had_holds_nobody_up(own_upstream, tmp_path, keys, status, mode):
+    """Where the answer about an unknown key is there at once, it is given once, to each of a crowd, and to the next."""
+    keys = jwks_file(tmp_path) if keys == "file" else keys
+    with running_gate(own_upstream, keys=keys) as gate:
+        for _ in range(2):
+            with read_together(gate):
+                crowd = [gate.client("GET", "/db/doc", token=gate.token(sub=f"p{n}"), mode=mode) for n in range(3)]
+            assert [client.message().status for client in crowd] == [status] * 3
+            assert gate.client("GET", "/_gate/health", token=None, mode=mode).message().status == 200
