@@ -126,14 +126,16 @@ class Bench:
         return traffic.run(self._loadgen, gate.process, gate.ports[mode], load)
 
     def interleave(
-        self, title: str, sides: Sequence[Side], load: Load, *, anew: bool = False
+        self, title: str, sides: Sequence[Side], load: Load, *, pieces: int = 1, anew: bool = False
     ) -> Mapping[Side, list[Sample]]:
         """Run `load` against each side in turn, round after round (after one short unmeasured one); a list per side.
 
-        A load with a `total` goes on through its file, so that each round of a side has requests it never saw. `anew`:
-        with a process of its own for each round of a side.
+        A load with a `total` goes on through its file, so that each round of a side has requests it never saw.
+        `pieces`: so many times more rounds, each as much shorter, where little differs. `anew`: with a process of its
+        own for each round of a side.
         """
         self.say(title)
+        load = load._replace(seconds=load.seconds / pieces)
         samples: dict[Side, list[Sample]] = {side: [] for side in sides}
         if anew:
             for number in range(self.effort.rounds):
@@ -142,7 +144,7 @@ class Bench:
                         self.once(gate, mode, load._replace(seconds=min(load.seconds, 0.5)))
                         samples[name, mode].append(self.once(gate, mode, load))
             return self._taken(title, samples)
-        for number in range(-1, self.effort.rounds):
+        for number in range(-1, self.effort.rounds * pieces):
             warm_up = number < 0
             for side in sides if number % 2 else reversed(sides):
                 name, mode = side

@@ -120,7 +120,7 @@ def _cost(bench: Bench, title: str, measure: str, what: tuple[str, str, str], li
     """
     name, mode, part = what
     on, off = (name, mode), (name, f"{mode} without {part}")
-    taken = bench.interleave(title, [off, on], load)
+    taken = bench.interleave(title, [off, on], load, pieces=4)
     value = (1 - ratio(taken[on], taken[off], "rate")) * 100
     detail = f"{(ratio(taken[on], taken[off], 'cpu') - 1) * 100:.1f} % more CPU time per request"
     return Row(measure, value, " %", limit, limit, detail, more=False)
