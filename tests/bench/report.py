@@ -43,7 +43,7 @@ def _method(checked: Mapping[str, int], effort: Effort) -> str:
         f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {_processor()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}. {_versions()}\n\n"
         "Every gate is one process or one worker on core 0; the load generator and the upstream (both C, epoll) are on "
-        f"core 1. Gates alternate in {effort.rounds} rounds of {effort.seconds:g} s each after a warm-up (what one part "
+        f"core 1. Gates alternate in {effort.rounds} rounds of {effort.seconds:g} s each after a warm-up (what a part "
         "costs: four times as many, each a quarter as long); a ratio is the median of the rounds' ratios, a figure the "
         "median of the rounds. RS256 with a 2,048-bit key; every "
         "answer's status was checked. " + (f"Verdicts checked before timing: {verdicts}." if verdicts else "")
