@@ -195,13 +195,14 @@ class Recording(Service):
         requests = [request for site in sites for request in site.under_way if request.record and request.principal]
         feeds = sum(request.target is not None and request.target.feed for request in requests)
         pool = watched.pool
+        memory, threads = resident(), threading.active_count()  # meanwhile threads may end any number of requests
         beat = flight.write(
             records.BEAT,
             flight.ended_count + gathering.ended_count,
-            resident(),
+            memory,
             flight.accepted_count + gathering.accepted_count,
             now,
-            small=threading.active_count(),
+            small=threads,
             counts=(feeds, len(requests)),
         )
         connections = sum(site.connections for site in sites)
