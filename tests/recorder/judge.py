@@ -18,7 +18,8 @@ def judge(report, load, since, until):
     assert report.recording.torn <= BATCH
     assert all(since - CLOCKS < wall < until + CLOCKS for wall in (report.started, *walls(report.recording)))
     assert report.memory > 1 << 20
-    _judge_order(found)
+    # The slots of what is being written now, after the newest that is whole, are those of the oldest.
+    _judge_order(found, max(found[0].number, found[-1].number - report.recording.slots + BATCH))
     whole = found[0].number == 1
     told = Counter(each.target for each in report.in_flight)
     if whole or not report.overtaken:
@@ -33,9 +34,9 @@ def judge(report, load, since, until):
     assert least <= report.reuse.requests <= asked + len(MODES)
 
 
-def _judge_order(found):
+def _judge_order(found, first):
     """Each thing refers to one that was there before it, and is not over; in two modes a connection has one request."""
-    first, open_, decided, served = found[0].number, {}, set(), set()
+    open_, decided, served = {}, set(), set()
     for each in found:
         known = each.ref < first
         if each.kind == records.ACCEPTED:

@@ -178,8 +178,11 @@ def test_at_any_instant_the_ring_is_what_a_kill_would_leave(tmp_path, couch, mor
 
 def stopped(pid):
     """Whether all its threads stand still."""
-    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
-    return set(states) == {"T"}
+    try:
+        stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # one of them has just ended
+    return {stat.rpartition(")")[2].split()[0] for stat in stats} == {"T"}
 
 
 def test_two_gates_share_a_folder(tmp_path, couch):
