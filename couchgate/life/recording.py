@@ -195,6 +195,9 @@ class Recording(Service):
         requests = [request for site in sites for request in site.under_way if request.record and request.principal]
         feeds = sum(request.target is not None and request.target.feed for request in requests)
         pool = watched.pool
+        for request in requests:  # before the beat, which says that all of them are told
+            flight.still(request, now)
+        flight.forget_all_but({request.record for request in requests})
         memory, threads = resident(), threading.active_count()  # meanwhile threads may end any number of requests
         beat = flight.write(
             records.BEAT,
@@ -208,9 +211,6 @@ class Recording(Service):
         connections = sum(site.connections for site in sites)
         links = flight.write(records.LINKS, connections, pool.opened, pool.reused, float(pool.open))
         ring.keep((beat, links))
-        for request in requests:
-            flight.still(request, now)
-        flight.forget_all_but({request.record for request in requests})
         for state in watched.keyring.states():
             known = (state.keys, state.attempts, state.failures)
             if self._keys.get(state.rules_id) != known:
