@@ -27,7 +27,7 @@ _BLOCK_KEPT = 2560
 _BEARER = b"\r\nAuthorization: Bearer "
 _LOWER_BEARER = b"\r\nauthorization: Bearer "
 # The letters of a compact JWS (RFC 7515 7.1): with these a value has nothing that a grammar or a scheme could mind. All
-# other bytes become a space, which is none of them: leaving bytes out takes three times as long.
+# other bytes become a space, which is none of them: to replace bytes is quicker than to leave them out.
 _COMPACT = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _SPACE: Final = 0x20  # as numbers: a byte is found sooner than bytes
 _RETURN: Final = 0x0D

@@ -115,8 +115,8 @@ def access_log(bench: Bench) -> list[Row]:
 def _cost(bench: Bench, title: str, measure: str, what: tuple[str, str, str], limit: float, load: Load) -> Row:
     """What a part costs, in per cent of the rate: `what` is the gate, the mode and the part.
 
-    Two listeners of one process are compared, of which one lacks it: of two processes of the very same gate one may be
-    a tenth faster, by where its memory happens to lie.
+    Two listeners of one process are compared, of which one lacks it: two processes of the very same gate differ by
+    where their memory happens to lie, and that may be more than the part costs.
     """
     name, mode, part = what
     on, off = (name, mode), (name, f"{mode} without {part}")
