@@ -1,7 +1,10 @@
 """The layout of a ring's file, and the kinds of records. Little-endian; nothing here reads or writes.
 
 ```
-0        the head: magic, sizes, CRC, then JSON that says which process this is
+0        the head: magic, sizes, CRC
+32       two numbers of the last batch, in the machine's byte order
+48       how it ended, one byte
+64       JSON that says which process this is
 16128    the last BEAT and the last LINKS, each in two copies that are written in turn: none is overtaken
 16384    the words: 512 entries of 32 bytes, a length and UTF-8; a record names a word by its index
 32768    the ring: records of 64 bytes, the one with the number N in the slot N modulo the slots
