@@ -69,7 +69,8 @@ class Recording(Service):
         self._ring: Ring | None = None
         self._beating = task.LoopingCall(self._beat)
         self._beating.clock = reactor
-        self._observer = _Exceptions(self._write)
+        self._observer = _Exceptions(self._write_exception)
+        self._thread = 0
         self._trigger: Any = None
         self._keys: dict[str, tuple[int, int, int]] = {}
         self.flight: Flight | None = None
@@ -112,6 +113,7 @@ class Recording(Service):
         globalLogPublisher.addObserver(self._observer)
         self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
         self._process = os.getpid()
+        self._thread = threading.get_ident()
         atexit.register(self._exit)
         self._beating.start(BEAT_SECONDS).addErrback(
             lambda reason: self.log.failure("The flight recorder's beat failed", failure=reason)
@@ -119,7 +121,11 @@ class Recording(Service):
 
     def recorder_for(self, site: Site) -> Flight | None:
         """What `site` tells. Threads have theirs written at once; the lane's thread may gather."""
-        return self.flight if isinstance(site, ThreadedSite) else self._gathering
+        if not isinstance(site, ThreadedSite):
+            return self._gathering
+        if self.flight is not None:
+            self.flight.numbers.share()
+        return self.flight
 
     def _look_back(self, settings: Settings) -> None:
         """Tell of the runs before this one that did not end in order."""
@@ -185,6 +191,16 @@ class Recording(Service):
         if self.flight is not None:
             self.flight.write(kind, small=small, word=word)
 
+    def _write_exception(self, word: str) -> None:
+        """In any thread, since each may log what it meets with; and the numbers may be for one."""
+        flight = self.flight
+        if flight is None:
+            return
+        if threading.get_ident() == self._thread or flight.numbers.shared:
+            flight.write(records.EXCEPTION, word=word)
+        else:
+            self._reactor.callFromThread(self._write, records.EXCEPTION, word=word)
+
     def _beat(self) -> None:
         """What is written once a second: how the process is, what is new with keys, and what is still under way."""
         flight, gathering, ring = self.flight, self._gathering, self._ring
@@ -235,10 +251,10 @@ class Recording(Service):
 class _Exceptions:
     """Records every failure that is logged: its type only, since its text may tell more than belongs there."""
 
-    def __init__(self, write: Callable[..., None]) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
     def __call__(self, event: LogEvent) -> None:
         failure = event.get("log_failure")
         if isinstance(failure, Failure) and failure.type is not None:
-            self._write(records.EXCEPTION, word=failure.type.__name__)
+            self._write(failure.type.__name__)

@@ -1,42 +1,39 @@
 """Writes the records. What the faces call for each request or connection is here, and compiled in the wheel.
 
-A record is one `pack_into` of the map, with its number first and last, or one of a batch that counts once all of it is
-there (see `records`): whenever the process is ended, each record is the one before, torn, or whole. Numbers come from
-`itertools.count`, which gives none twice, so that the threads of a face may write at once. Nothing here can fail: every
-value fits its field by what it is, or is made to.
+A record is stored in two steps, its last byte by itself, or is one of a batch that counts once all of it is there
+(see `records`): whenever the process is ended, each record is the one before, torn, or whole. Nothing here can fail:
+every value fits its field by what it is, or is made to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
 from time import monotonic
 from typing import Final, Protocol
 
 from librt.strings import BytesWriter, read_i64_le, write_f64_le, write_i64_le
 
-from couchgate.core.message import RequestHead
-from couchgate.core.target import Target
+from couchgate.recorder.numbers import Numbers
 from couchgate.recorder.records import (
     ACCEPTED,
     CLOSED,
     COMMITTED,
     DECIDED,
+    END,
     ENDED,
+    ENDS,
     FEED,
     HEAD_SEEN,
     INTENDED,
     METHODS,
+    MOST_HELD,
     PLACE,
     RECORD_BYTES,
     RING_AT,
-    SHORT,
     SMALL,
     STATUS,
     STILL,
     UPSTREAM,
     WORD,
-    WRITTEN,
 )
 from couchgate.recorder.ring import Ring
 
@@ -47,99 +44,85 @@ _MOST_COUNT: Final = 0xFFFF
 class Lasting(Protocol):
     """A request that is still under way, as each face has it. `record` is its id here, 0 before the decision."""
 
-    head: RequestHead
-    target: Target | None
-    endpoint: str
     status: int
     sent: int
     started: float
     record: int
+    subject: int
 
 
 class Flight:
-    """Writes into `ring`. `accepted_count` and `ended_count` are connections and requests so far."""
+    """Writes into `ring`, each record at once. Threads may write where `numbers` are shared.
 
-    def __init__(self, ring: Ring, numbers: Iterator[int] | None = None) -> None:
+    `accepted_count` and `ended_count` are connections and requests so far.
+    """
+
+    def __init__(self, ring: Ring, numbers: Numbers | None = None) -> None:
         self._ring = ring
         self._map = ring.map
         self._slots: int = ring.slots
-        self._numbers: Iterator[int] = count(1) if numbers is None else numbers
-        self._pack = WRITTEN.pack_into
-        self._pack_short = SHORT.pack_into
+        self._now = monotonic
         self._words: dict[str, int] = {}
-        self._written = 0
         self._mentions: dict[int, int] = {}  # by the id of a request that lasts, the number of its last record
+        self.numbers = Numbers() if numbers is None else numbers
         self.accepted_count = 0
         self.ended_count = 0
 
     def gathering(self) -> Gathering:
         """For one thread: writes into the same ring, with the same numbers."""
-        return Gathering(self._ring, self._numbers)
+        return Gathering(self._ring, self.numbers)
 
     # -- connections of clients
 
-    def accepted(self, *, keepalive: bool) -> int:
+    def accepted(self, *, keepalive: bool = False) -> int:
         """A client has connected; the connection's id."""
         self.accepted_count += 1
-        return self._short(ACCEPTED + (1 << SMALL if keepalive else 0), 0)
+        return self._write(ACCEPTED + (1 << SMALL if keepalive else 0), 0, 0, 0, 0.0)
 
     def closed(self, connection: int) -> None:
         """That connection is gone."""
-        self._short(CLOSED, connection)
+        self._write(CLOSED, connection, 0, 0, 0.0)
 
     # -- requests, by plain values: each face has requests of its own, and a look-up in one of any kind costs more
 
-    def head_seen(self, method: bytes, endpoint: str, connection: int) -> int:
-        """A request is read, and the decision about it must wait; its id until it is decided."""
-        what = HEAD_SEEN + (_method(method) << SMALL) + (self._place(endpoint) << PLACE)
-        return self._short(what, connection)
+    def subject(self, method: bytes, endpoint: str, *, feed: bool) -> int:
+        """What the records of a request are about, as one number: to be had once for each request."""
+        index = METHODS.get(method)
+        small = (0 if index is None else index) + (FEED if feed else 0)
+        return (small << SMALL) + (self._place(endpoint) << PLACE)
 
-    def decided(self, method: bytes, endpoint: str, connection: int, *, feed: bool) -> int:
+    def head_seen(self, subject: int, connection: int) -> int:
+        """A request is read, and the decision about it must wait; its id until it is decided."""
+        return self._write(HEAD_SEEN + subject, connection, 0, 0, 0.0)
+
+    def decided(self, subject: int, connection: int) -> int:
         """A request goes to CouchDB; its id, for what follows."""
-        small = _method(method) + (FEED if feed else 0)
-        return self._short(DECIDED + (small << SMALL) + (self._place(endpoint) << PLACE), connection)
+        return self._write(DECIDED + subject, connection, 0, 0, 0.0)
 
     def upstream(self, record: int) -> None:
         """There is a connection to CouchDB for the request of this id."""
-        self._short(UPSTREAM, record)
+        self._write(UPSTREAM, record, 0, 0, 0.0)
 
     def ended(
-        self,
-        record: int,
-        method: bytes,
-        endpoint: str,
-        code: str,
-        status: int,
-        sent: int,
-        received: int,
-        upstream_seconds: float,
+        self, record: int, subject: int, code: str, status: int, sent: int, received: int, upstream_seconds: float
     ) -> None:
         """A request is over. `record` is its id, 0 if it was refused at once; `sent` and `received` are body bytes."""
         self.ended_count += 1
         if not 0 <= status <= _MOST_STATUS:
             status = _MOST_STATUS
-        what = ENDED + (_method(method) << SMALL) + (self._place(code) << WORD) + (self._place(endpoint) << PLACE)
-        self._whole(record, sent, received, upstream_seconds, what + (status << STATUS))
+        what = ENDED + subject + (self._place(code) << WORD) + (status << STATUS)
+        self._write(what, record, sent, received, upstream_seconds)
 
-    def _take(self) -> int:
-        """The next number."""
-        for number in self._numbers:  # where this is compiled, to call `next` takes longer
-            self._written = number
-            return number
-        raise AssertionError("there is always another number")
-
-    def _whole(self, ref: int, a: int, b: int, x: float, what: int) -> int:
+    def _write(self, what: int, ref: int, a: int, b: int, x: float) -> int:
         """Write a record. Its number."""
-        number = self._take()
-        at = RING_AT + number % self._slots * RECORD_BYTES
-        self._pack(self._map, at, number, monotonic(), ref, a, b, x, what, number)
-        return number
-
-    def _short(self, what: int, ref: int) -> int:
-        """Write a record that has no more than these. Its number."""
-        number = self._take()
-        at = RING_AT + number % self._slots * RECORD_BYTES
-        self._pack_short(self._map, at, number, monotonic(), ref, what, number)
+        number = self.numbers.take()
+        writer = BytesWriter()
+        _put(writer, number, self._now(), what, ref, a, b, x)
+        lap = number // self._slots
+        at = RING_AT + (number - lap * self._slots) * RECORD_BYTES
+        end = at + END
+        self._map[at:end] = writer.getvalue()
+        self._map[end] = (lap & ENDS) + 1
         return number
 
     def _place(self, text: str) -> int:
@@ -153,15 +136,11 @@ class Flight:
         """
         known = request.record
         last = self._mentions.get(known, known)
-        if not known or self._written - last < self._slots // 4:
+        if not known or self.numbers.last - last < self._slots // 4:
             return
-        target = request.target
-        feed = FEED if target is not None and target.feed else 0
         age = max(int((now - request.started) * 1000), 0)
-        small = _method(request.head.method) + feed
-        self._mentions[known] = self._long(
-            STILL, known, request.sent, age, 0.0, small, 0, self._place(request.endpoint), request.status
-        )
+        what = STILL + request.subject + (min(request.status, _MOST_STATUS) << STATUS)
+        self._mentions[known] = self._write(what, known, request.sent, age, 0.0)
 
     def forget_all_but(self, known: set[int]) -> None:
         """Only the requests with these ids are still under way."""
@@ -184,13 +163,9 @@ class Flight:
     ) -> int:
         """Write a record of any kind; `counts` stand in place of words. Its number."""
         first = self._word(word) if word else min(counts[0], _MOST_COUNT)
-        return self._long(kind, ref, a, b, x, min(small, 255), first, min(counts[1], _MOST_COUNT), 0)
-
-    def _long(
-        self, kind: int, ref: int, a: int, b: int, x: float, small: int, word: int, place: int, status: int
-    ) -> int:
-        what = kind + (small << SMALL) + (word << WORD) + (place << PLACE) + (min(status, _MOST_STATUS) << STATUS)
-        return self._whole(ref, a, b, x, what)
+        second = min(counts[1], _MOST_COUNT)
+        what = kind + (min(small, 255) << SMALL) + (first << WORD) + (second << PLACE)
+        return self._write(what, ref, a, b, x)
 
     def _word(self, text: str) -> int:
         index: int | None = self._words.get(text)
@@ -205,24 +180,26 @@ class Gathering(Flight):
     """Writes for one thread; between `hold` and `release` some records at a time.
 
     What is told then is in the ring once `flush` was called, which must be before anything that it tells of leaves the
-    process: then an end at any instant finds recorded what others may have seen.
+    process: then an end at any instant finds recorded what others may have seen. It is also once MOST_HELD numbers
+    were given: what a thread writes meanwhile is never far ahead of the rest.
 
     A batch is copied into the ring in no order that is promised, so its records have negative numbers, and count once
     the number that is COMMITTED has reached them, which is stored afterwards; and what stood where they are going to
     stand does not count from the moment at which they were INTENDED.
     """
 
-    def __init__(self, ring: Ring, numbers: Iterator[int]) -> None:
+    def __init__(self, ring: Ring, numbers: Numbers) -> None:
         super().__init__(ring, numbers)
         self._batches = ring.batches
         self._holds = False
         self._held = BytesWriter()
         self._first = 0  # the number of the first record in it
-        self._now = 0.0
+        self._last = 0
+        self._moment = 0.0
 
     def hold(self, now: float) -> None:
         """From now on keep records back. `now`: by the monotonic clock, when what they tell of happened."""
-        self._now = now
+        self._moment = now
         self._holds = True
 
     def flush(self) -> None:
@@ -234,45 +211,45 @@ class Gathering(Flight):
             self._commit(data, size)
 
     def _commit(self, data: bytes, size: int) -> None:
-        self._batches[INTENDED] = self._written
-        records = size // RECORD_BYTES
+        last = self._last
+        self._batches[INTENDED] = last
         at = self._first % self._slots
         # Other threads may have taken numbers between these, and the ring may begin anew.
-        if self._written - self._first + 1 == records and at + records <= self._slots:
+        if (last - self._first + 1) * RECORD_BYTES == size and at * RECORD_BYTES + size <= self._slots * RECORD_BYTES:
             at = RING_AT + at * RECORD_BYTES
             self._map[at : at + size] = data
         else:
             for begin in range(0, size, RECORD_BYTES):
                 at = RING_AT + -read_i64_le(data, begin) % self._slots * RECORD_BYTES
                 self._map[at : at + RECORD_BYTES] = data[begin : begin + RECORD_BYTES]
-        self._batches[COMMITTED] = self._written
+        self._batches[COMMITTED] = last
 
     def release(self) -> None:
         """Keep nothing back any longer."""
         self._holds = False
         self.flush()
 
-    def _whole(self, ref: int, a: int, b: int, x: float, what: int) -> int:
+    def _write(self, what: int, ref: int, a: int, b: int, x: float) -> int:
         if not self._holds:
-            return super()._whole(ref, a, b, x, what)
-        number = self._take()
+            return super()._write(what, ref, a, b, x)
+        number = self.numbers.take()
         held = self._held
         if not len(held):
             self._first = number
-        write_i64_le(held, -number)
-        write_f64_le(held, self._now)
-        write_i64_le(held, ref)
-        write_i64_le(held, a)
-        write_i64_le(held, b)
-        write_f64_le(held, x)
-        write_i64_le(held, what)
-        write_i64_le(held, -number)
+        self._last = number
+        _put(held, -number, self._moment, what, ref, a, b, x)
+        write_i64_le(held, (number // self._slots & ENDS) + 1)
+        if number - self._first >= MOST_HELD - 1:
+            self.flush()
         return number
 
-    def _short(self, what: int, ref: int) -> int:
-        return self._whole(ref, 0, 0, 0.0, what) if self._holds else super()._short(what, ref)
 
-
-def _method(name: bytes) -> int:
-    index = METHODS.get(name)
-    return 0 if index is None else index
+def _put(writer: BytesWriter, number: int, moment: float, what: int, ref: int, a: int, b: int, x: float) -> None:
+    """All of a record but its end."""
+    write_i64_le(writer, number)
+    write_f64_le(writer, moment)
+    write_i64_le(writer, ref)
+    write_i64_le(writer, a)
+    write_i64_le(writer, b)
+    write_f64_le(writer, x)
+    write_i64_le(writer, what)

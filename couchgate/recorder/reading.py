@@ -18,6 +18,7 @@ from couchgate.recorder.records import (
     END_EXITED,
     END_OPEN,
     END_ORDERLY,
+    ENDS,
     EXITED,
     HEAD,
     JSON_AT,
@@ -27,6 +28,7 @@ from couchgate.recorder.records import (
     LEAST_BYTES,
     MAGIC,
     MOST_BYTES,
+    OLDEST,
     RECORD,
     RECORD_BYTES,
     RING_AT,
@@ -115,9 +117,10 @@ def read(data: bytes) -> Recording:
     records, torn = _records(data, head.slots)
     newest = records[-1].number if records else 0
     first = records[0].number if records else 0
-    known = sum(newest >= head.slots or slot <= newest for slot in torn)  # others were to hold what comes next
-    missing = max(min(newest, head.slots) - len(records) - known, 0)
-    earlier = [each for each in _kept(data) if each.number < first]
+    told = min(newest, head.slots - OLDEST)  # so many are to be there, from the newest back
+    known = sum((newest - slot) % head.slots < told for slot in torn)  # others were to hold what comes next
+    missing = max(told - len(records) - known, 0)
+    earlier = [each for each in _kept(data, head.slots) if each.number < first]
     return replace(head, records=records, torn=len(torn), missing=missing, earlier=earlier)
 
 
@@ -151,32 +154,33 @@ def _records(data: bytes, slots: int) -> tuple[list[Record], list[int]]:
     intended, committed = BATCHES.unpack_from(data, BATCHES_AT)
     begun = range(max(committed, intended - slots) + 1, intended + 1)  # of a batch that was being copied, if any
     unsure = {number % slots for number in begun}
-    for slot, (*values, again) in enumerate(RECORD.iter_unpack(ring)):
-        record = _whole(values, again, committed)
+    for slot, (*values, end) in enumerate(RECORD.iter_unpack(ring)):
+        record = _whole(values, end, committed, slots)
         if record is not None and record.number % slots == slot and (slot not in unsure or record.number in begun):
             found.append(record)
-        elif values[0] or again:
+        elif values[0] or end:
             torn.append(slot)
     found.sort()
-    overtaken = found[-1].number - slots if found else 0  # such a one was to give way to one that is missing
+    # What is older was to give way to one that is missing; and some of the rest may have begun to.
+    overtaken = found[-1].number - slots + OLDEST if found else 0
     return found[bisect_right(found, (overtaken, math.inf)) :], torn
 
 
-def _whole(values: Sequence[Any], again: int, committed: int) -> Record | None:
+def _whole(values: Sequence[Any], end: int, committed: int, slots: int) -> Record | None:
     number, moment, kind, x = values[0], values[1], values[6], values[5]
-    if number != again or not number or -number > committed:
+    if end != (abs(number) // slots & ENDS) + 1 or not number or -number > committed:
         return None
     if STARTED <= kind <= EXITED and 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
         return Record(abs(number), *values[1:])
     return None
 
 
-def _kept(data: bytes) -> Iterator[Record]:
+def _kept(data: bytes, slots: int) -> Iterator[Record]:
     """The newest whole copy of each record that is kept."""
     for place, kind in enumerate(KEPT):
         at = KEPT_AT + place * KEPT_COPIES * RECORD_BYTES
         copies = RECORD.iter_unpack(data[at : at + KEPT_COPIES * RECORD_BYTES])
-        whole = [each for *values, again in copies if (each := _whole(values, again, 0)) and each.kind == kind]
+        whole = [each for *values, end in copies if (each := _whole(values, end, 0, slots)) and each.kind == kind]
         if whole:
             yield max(whole)
 

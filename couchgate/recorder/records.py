@@ -9,11 +9,13 @@
 16384    the words: 512 entries of 32 bytes, a length and UTF-8; a record names a word by its index
 32768    the ring: records of 64 bytes, the one with the number N in the slot N modulo the slots
 ```
-A record carries its number at its front and once more at its end, and the end is written last: `struct.pack_into`
-zeroes the whole record, then stores one member after the other. A process may be ended between any two instructions;
-what it has stored by then is in the page cache and stays. So a record whose two numbers are the same and fit its slot
-is whole, and any other is skipped. A checksum would cost as much again as the record. After a power cut the disk has
-some sectors of now and some of before: a record never straddles two, so each is still whole, and the gaps show.
+A record carries its number at its front, and at its end a byte that says how often the ring had begun anew by then.
+All but that byte is stored first, in no order that is promised, and then the byte. A process may be ended between any
+two instructions; what it has stored by then is in the page cache and stays. So a record whose front fits its slot and
+its end is whole, and any other is skipped. Only where the front is still the old one may what stands between be new
+already: therefore the OLDEST of a ring that is full, which are overwritten next, do not count. A checksum would cost
+as much again as the record. After a power cut the disk has some sectors of now and some of before: a record never
+straddles two, so each is still whole, and the gaps show.
 
 A batch of records is copied into the ring, which stores in no order. So its last number is first stored as INTENDED,
 and after the copy as COMMITTED, by one instruction each; its records have their numbers negative. As long as the two
@@ -28,9 +30,9 @@ Every record has the same members, and its kind says what they mean:
 | ACCEPTED | | | | | 1: keepalive | | | |
 | CLOSED | connection | | | | | | | |
 | HEAD | connection | | | | method | | target | |
-| DECIDED | connection | | | | method, + FEED | | target | |
+| DECIDED | connection | | | | method | | target | |
 | UPSTREAM | request | | | | | | | |
-| STILL | request | body bytes sent | age in ms | | method, + FEED | | target | status |
+| STILL | request | body bytes sent | age in ms | | method | | target | status |
 | ENDED | request, its HEAD, or 0 | body bytes sent | received | upstream seconds | method | code | target | status |
 | BEAT | requests ended | resident bytes | accepted | wall clock | threads | feeds | under way | |
 | LINKS | clients connected | upstream opened | upstream reused | upstream connected | | | | |
@@ -40,9 +42,10 @@ Every record has the same members, and its kind says what they mean:
 | EXCEPTION | | | | | | type | | |
 | EXITED | | | | | | type | | |
 
-`ref` of a connection is the number of its ACCEPTED, of a request that of its DECIDED. ACCEPTED and DECIDED are thus
-ids, too. `upstream seconds` is -1 where CouchDB did not answer. A word is an index; 0 is a word for which there was no
-room. Times are of the monotonic clock, in seconds; head and BEAT say what the wall clock was.
+A method has FEED added where the request is for a feed. `ref` of a connection is the number of its ACCEPTED, of a
+request that of its DECIDED: ACCEPTED and DECIDED are thus ids, too. `upstream seconds` is -1 where CouchDB did not
+answer. A word is an index; 0 is a word for which there was no room. Times are of the monotonic clock, in seconds; head
+and BEAT say what the wall clock was.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-MAGIC: Final = b"CGRING1\n"
+MAGIC: Final = b"CGRING2\n"
 HEAD: Final = struct.Struct("<8sHHIIII")  # magic, record's size, zero, slots, JSON's length, JSON's CRC, CRC before it
 JSON_AT: Final = 64
 END_AT: Final = 48  # one byte: one of the ENDs
@@ -63,14 +66,16 @@ WORD_BYTES: Final = 32
 WORDS: Final = 512
 RING_AT: Final = WORDS_AT + WORDS * WORD_BYTES
 BATCHES: Final = struct.Struct("=qq")
-RECORD: Final = struct.Struct("<qdQQQdBBHHHq")
-WRITTEN: Final = struct.Struct("<qdQQQdQq")  # the same bytes: kind, small, word, place and status as one number
-SHORT: Final = struct.Struct("<qdQ24xQq")  # the same, with zeros for a, b and x
-SMALL: Final = 8  # how many bits to the left of the kind each of them stands
+RECORD: Final = struct.Struct("<qdQQQdBBHHHB7x")
+SMALL: Final = 8  # kind, small, word, place and status are one number: how many bits to the left of the kind each is
 WORD: Final = 16
 PLACE: Final = 32
 STATUS: Final = 48
 RECORD_BYTES: Final = 64
+END: Final = 56  # where in a record the byte is that makes it whole
+ENDS: Final = 127  # one less than the values that it has: 1 to 128, and then 1 again
+MOST_HELD: Final = 32  # how far the records that are kept back may reach
+OLDEST: Final = 128  # beyond these, more than there are threads that have taken a number and not stored its record
 LEAST_BYTES: Final = 65536
 MOST_BYTES: Final = 1 << 26
 

@@ -223,7 +223,7 @@ def _overtaken(recording: Recording) -> bool:
     if not found or found[0].number == 1:
         return False
     beats = [each.number for each in found if each.kind == records.BEAT]
-    return not beats or found[-1].number - beats[-1] > recording.slots * 3 // 4
+    return not beats or found[-1].number - beats[-1] > recording.slots * 3 // 4 - records.OLDEST
 
 
 def _reuse(known: Sequence[Record]) -> Reuse:

@@ -35,6 +35,7 @@ class ThreadedRequest:
         self.sent = 0
         self.upstream_seconds = -1.0
         self.record = 0  # its id in the flight recorder, from the decision on
+        self.subject = 0  # and what that says of it, from then on
 
     def begin(self, status: int, reason: bytes, lines: bytes, framing: Framing) -> bytes:
         """The head of a streamed answer, whose body ends by its length or by closing. `lines` are CouchDB's."""

@@ -64,7 +64,7 @@ class Serving:
         face, client = self._face, self._client
         recorder = face.recorder
         if recorder is not None:
-            self._record = recorder.accepted(keepalive=False)
+            self._record = recorder.accepted()
         try:
             client.shake_hands(face.present.limits.head_seconds, lambda: face.draining)
             head = self._refusal or self._take_head()
@@ -111,11 +111,11 @@ class Serving:
         """Tell of the request, once."""
         request, self.request = self.request, None
         if request is not None:
-            if self._face.recorder is not None:
-                self._face.recorder.ended(
+            recorder = self._face.recorder
+            if recorder is not None:
+                recorder.ended(
                     request.record,
-                    request.head.method,
-                    request.endpoint,
+                    request.subject or recorder.subject(request.head.method, request.endpoint, feed=False),
                     request.code,
                     request.status,
                     request.sent,
@@ -252,20 +252,21 @@ class Serving:
             asked, person = self._find_out(verdict, present)
 
     def _forward(self, request: ThreadedRequest) -> None:
-        asked, person = False, None
+        asked, person, recorder = False, None, self._face.recorder
+        if recorder is not None:
+            feed = request.target is not None and request.target.feed
+            request.subject = recorder.subject(request.head.method, request.endpoint, feed=feed)
         while True:
             present = self._face.present
             forward = self._decided(request, present, asked=asked, person=person)
             if isinstance(forward, Forward):
                 break
-            if self._face.recorder is not None:
-                request.record = self._face.recorder.head_seen(request.head.method, request.endpoint, self._record)
+            if recorder is not None:
+                request.record = recorder.head_seen(request.subject, self._record)
             asked, person = self._find_out(forward, present)
         request.principal = forward.principal.name
-        if self._face.recorder is not None:
-            request.record = self._face.recorder.decided(
-                request.head.method, request.endpoint, self._record, feed=forward.target.feed
-            )
+        if recorder is not None:
+            request.record = recorder.decided(request.subject, self._record)
         relay = Relay(self._client, request, forward, self._body, present, self._face)
         relay.run()
         self._client.finish(present.limits.idle_seconds)

@@ -158,8 +158,7 @@ class GateChannel(Intake):
         if recorder is not None:
             recorder.ended(
                 request.record,
-                request.head.method,
-                request.endpoint,
+                request.subject or recorder.subject(request.head.method, request.endpoint, feed=False),
                 request.code,
                 request.status,
                 request.sent,

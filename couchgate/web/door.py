@@ -129,14 +129,17 @@ class Door:
             return
         if not isinstance(verdict, Forward):
             if recorder is not None:
-                request.record = recorder.head_seen(request.head.method, request.endpoint, channel.record)
+                request.subject = recorder.subject(request.head.method, request.endpoint, feed=target.feed)
+                request.record = recorder.head_seen(request.subject, channel.record)
             self.once_more(
                 request, verdict, lambda asked, person: self.forward(request, way, asked=asked, person=person)
             )
             return
         request.principal = verdict.principal.name
         if recorder is not None:
-            request.record = recorder.decided(request.head.method, request.endpoint, channel.record, feed=target.feed)
+            if not request.subject:
+                request.subject = recorder.subject(request.head.method, request.endpoint, feed=target.feed)
+            request.record = recorder.decided(request.subject, channel.record)
         Relay(request, verdict, channel.site, way.pool).start()
 
 

@@ -65,6 +65,7 @@ class ClientRequest:
     upstream_seconds = -1.0
     finding_out: Deferred[None] | None = None  # what its decision needs; cancelled when its client leaves
     record = 0  # its id in the flight recorder, from the decision on
+    subject = 0  # and what that says of it, from then on
     _chunked = False
 
     def __init__(self, channel: GateChannel, head: RequestHead, started: float, *, keep: bool) -> None:

@@ -75,8 +75,9 @@ def couchgate(
     auth: str = "proxy",
     counted: bool = True,
     apart: str = "",
+    serves: tuple[str, ...] = ("keepalive", "close"),
 ) -> Gate:
-    """The gate of this project, a listener in each mode; `access`, `trace` and `auth` are its settings of these names.
+    """The gate of this project, a listener in each mode that it `serves`; `access`, `trace`, `auth` are settings of it.
 
     Its metrics are on, unless it is not `counted`, and so is its flight recorder. `apart`: another listener in each
     mode lacks the "recorder" or the "log".
@@ -84,7 +85,7 @@ def couchgate(
     It is what is installed for the interpreter of this run, compiled or not: neither its path nor its folder leads to
     the checkout.
     """
-    modes = ["keepalive", "close", *([f"{mode} without {apart}" for mode in ("keepalive", "close")] if apart else [])]
+    modes = [*serves, *(f"{mode} without {apart}" for mode in serves if apart)]
     ports = {mode: free_port() for mode in modes}
     listeners = ""
     for name, port in ports.items():
@@ -262,6 +263,9 @@ STARTERS: Mapping[str, Callable[[Setting], Gate]] = {
     "couchgate": couchgate,
     "couchgate with its access log": lambda setting: couchgate(setting, access="stdout", apart="log"),
     "couchgate with its recorder": lambda setting: couchgate(setting, apart="recorder"),
+    "couchgate in threads with its recorder": lambda setting: couchgate(
+        setting, apart="recorder", serves=("threaded",)
+    ),
     "couchgate with metrics, log and tracing": lambda setting: couchgate(setting, access="stdout", trace=True),
     "couchgate without any of them": lambda setting: couchgate(setting, counted=False),
     "HAProxy": haproxy,

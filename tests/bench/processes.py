@@ -90,7 +90,7 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """CPU time used so far by the process and its children, in seconds (user and system)."""
-        return sum(_run_nanoseconds(pid) for pid in self._tree()) / 1e9
+        return sum(_cpu_seconds(pid) for pid in self._tree())
 
     def rss_bytes(self) -> int:
         """Resident memory of the process and its children, in bytes. `smaps_rollup` is exact, `VmRSS` is not."""
@@ -121,8 +121,9 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _run_nanoseconds(pid: int) -> int:
-    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+def _cpu_seconds(pid: int) -> float:
+    """Of all its threads, also of those that have ended: the clock that clock_getcpuclockid(3) names on Linux."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _rss_kilobytes(pid: int) -> int:

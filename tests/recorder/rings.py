@@ -4,12 +4,13 @@ from types import SimpleNamespace
 
 from couchgate.recorder.flight import Flight
 from couchgate.recorder.reading import read
-from couchgate.recorder.records import RECORD_BYTES, RING_AT
+from couchgate.recorder.records import OLDEST, RECORD_BYTES, RING_AT
 from couchgate.recorder.report import report_of
 from couchgate.recorder.runs import Run, new_ring
 
 SLOTS = 512
 SIZE = RING_AT + SLOTS * RECORD_BYTES
+TOLD = SLOTS - OLDEST  # how many records a full ring tells
 
 
 def request(method=b"GET", endpoint="document", *, feed=False, **more):
@@ -20,19 +21,26 @@ def request(method=b"GET", endpoint="document", *, feed=False, **more):
         target=SimpleNamespace(feed=feed),
         endpoint=endpoint,
         record=0,
+        subject=0,
         **{**what, **more},
     )
 
 
+def subject(flight, request):
+    """What its records are about."""
+    return flight.subject(request.head.method, request.endpoint, feed=request.target.feed)
+
+
 def let_through(flight, request, connection=0):
     """The request goes to CouchDB."""
-    request.record = flight.decided(request.head.method, request.endpoint, connection, feed=request.target.feed)
+    request.subject = subject(flight, request)
+    request.record = flight.decided(request.subject, connection)
 
 
 def finish(flight, request):
     """The request is over."""
-    what = (request.endpoint, request.code, request.status, request.sent, request.received, request.upstream_seconds)
-    flight.ended(request.record, request.head.method, *what)
+    what = (request.code, request.status, request.sent, request.received, request.upstream_seconds)
+    flight.ended(request.record, subject(flight, request), *what)
 
 
 class Written:

@@ -17,7 +17,7 @@ from couchgate.recorder.reading import UnreadableRingError, read, read_head, wal
 from couchgate.recorder.report import report_of
 from couchgate.recorder.runs import Run
 from couchgate.recorder.telling import as_json, one_line, text
-from tests.recorder.rings import SLOTS, Written, finish, let_through, request
+from tests.recorder.rings import SLOTS, TOLD, Written, finish, let_through, request, subject
 
 
 def whole():
@@ -29,7 +29,7 @@ def whole():
         for number in range(2 * SLOTS):
             connection = flight.accepted(keepalive=bool(number % 2))
             one = request(feed=number % 50 == 0)
-            flight.head_seen(one.head.method, one.endpoint, connection)
+            flight.head_seen(subject(flight, one), connection)
             let_through(flight, one, connection)
             if number % 9:
                 flight.upstream(one.record)
@@ -75,7 +75,8 @@ def test_a_whole_ring_is_read_whole():
     """Nothing of a ring that was left alone is called torn."""
     report = tell(WHOLE)
     assert report.recording.torn == 0
-    assert len(report.recording.records) == SLOTS
+    assert len(report.recording.records) == TOLD
+    assert report.recording.missing == 0
     assert (report.ending, report.exception, report.memory) == ("killed", "ValueError", 1 << 26)
 
 
@@ -92,7 +93,7 @@ def test_bytes_that_were_changed_anywhere_are_survived(pieces):
 def test_a_record_that_seems_whole_may_hold_anything(slot, content, kind):
     """Numbers that fit say that a record is whole; what it holds is judged all the same."""
     number = struct.pack("<Q", 7 * SLOTS + slot)
-    forged = number + content[:40] + bytes([kind]) + content[41:48] + number
+    forged = number + content[:40] + bytes([kind]) + content[41:48] + bytes([7 + 1])
     tell(patched(WHOLE, [(records.RING_AT + slot * records.RECORD_BYTES, forged)]))
 
 
@@ -137,26 +138,35 @@ def test_a_ring_that_was_cut_off_tells_what_is_left(size):
         return
     left = tell(WHOLE[:size]).recording
     assert set(left.records) <= set(read(WHOLE).records)
-    assert len(left.records) == (size - records.RING_AT) // records.RECORD_BYTES
+    assert len(left.records) + left.missing == (TOLD if left.records else 0)
     assert left.torn == 0
 
 
-@pytest.mark.parametrize("cut", range(0, records.RECORD_BYTES + 1, 4))
-def test_a_record_that_was_torn_anywhere_is_skipped(cut):
-    """A record is the old one, the new one, or skipped, at whichever byte the process was ended."""
-    number = read(WHOLE).records[-1].number + 1
-    new = records.RECORD.pack(number, 1.0, 1, 2, 3, 4.0, records.ACCEPTED, 0, 0, 0, 0, number)
-    at = records.RING_AT + number % SLOTS * records.RECORD_BYTES
-    report = read(patched(WHOLE, [(at, new[:cut])] if cut else []))
-    numbers = {each.number for each in report.records}
-    before = {each.number for each in read(WHOLE).records}
-    old = struct.unpack_from("<Q", WHOLE, at)[0]
-    if cut == 0:
-        assert (numbers, report.torn) == (before, 0)
-    elif cut == records.RECORD_BYTES or new[cut:] == WHOLE[at + cut : at + records.RECORD_BYTES]:
-        assert (numbers, report.torn) == (before - {old} | {number}, 0)
-    else:
-        assert (numbers, report.torn) == (before - {old}, 1)
+@given(stored=st.sets(st.integers(0, records.END // 4 - 1)))
+def test_a_record_that_was_torn_anywhere_is_skipped(stored):
+    """Whichever pieces of it were stored when the process was ended, neither it nor what it overwrites is told."""
+    before = read(WHOLE).records
+    new, at = following(before[-1].number)
+    pieces = [(at + 4 * piece, new[4 * piece : 4 * piece + 4]) for piece in stored]
+    report = read(patched(WHOLE, pieces))
+    assert (list(report.records), report.missing) == (list(before), 0)
+
+
+def test_a_record_that_was_stored_to_its_end_is_told():
+    """And the oldest of those before it is not told any longer."""
+    before = read(WHOLE).records
+    new, at = following(before[-1].number)
+    report = read(patched(WHOLE, [(at, new)]))
+    assert report.records[:-1] == before[1:]
+    assert report.records[-1].number == before[-1].number + 1
+    assert (report.torn, report.missing) == (0, 0)
+
+
+def following(number):
+    """The bytes of the record after the one with this number, and where they belong."""
+    number += 1
+    new = records.RECORD.pack(number, 1.0, 1, 2, 3, 4.0, records.ACCEPTED, 0, 0, 0, 0, number // SLOTS + 1)
+    return new, records.RING_AT + number % SLOTS * records.RECORD_BYTES
 
 
 def test_the_wall_clock_is_that_of_the_last_beat():
@@ -214,7 +224,7 @@ def test_sectors_of_different_moments_show_only_what_was_written(data, first, sp
     assert all(written_whole[each.number] == each for each in found)
     assert found[-1].number - found[0].number < SLOTS
     assert report.recording.torn == 0
-    assert report.recording.missing + len(found) == min(SLOTS, found[-1].number)
+    assert report.recording.missing + len(found) == min(TOLD, found[-1].number)
     if len(set(chosen)) == 1:
         assert report.recording.missing == 0
 
@@ -223,7 +233,7 @@ def test_what_waits_for_its_decision_is_under_way(written):
     """It is told as not yet decided until it is decided, refused, or its client leaves."""
     flight, one = written.flight, request()
     connections = [flight.accepted(keepalive=True) for _ in range(4)]
-    heads = [flight.head_seen(b"GET", "document", each) for each in connections]
+    heads = [flight.head_seen(subject(flight, request()), each) for each in connections]
     one.record = heads[0]
     assert [(each.id, each.decided) for each in written.report.in_flight] == [(head, False) for head in heads]
     assert "not yet decided" in text(written.report)
