@@ -35,6 +35,7 @@ from couchgate.upstream.pool import UpstreamPool
 from couchgate.wire.lane import Lane
 
 BEAT_SECONDS = 1.0
+UNSEEN = 32  # records that say of a request that it is under way, before its thread has noted that for the beat
 
 
 class Watched(Protocol):
@@ -208,12 +209,18 @@ class Recording(Service):
             return
         watched, now = self._watched, time.time()
         sites = [site for _, site in watched.listening()]
-        requests = [request for site in sites for request in site.under_way if request.record and request.principal]
+        start, under_way = flight.numbers.last, [request for site in sites for request in site.under_way]
+        requests = [request for request in under_way if request.principal and request.record]
+        undecided = [request.record for request in under_way if not request.principal and request.record]
         feeds = sum(request.target is not None and request.target.feed for request in requests)
         pool = watched.pool
-        for request in requests:  # before the beat, which says that all of them are told
-            flight.still(request, now)
+        # Before the beat, which says that all of them are told.
+        told = {request.record for request in requests if flight.still(request, now)}
         flight.forget_all_but({request.record for request in requests})
+        mentions = [flight.mention(request.record) for request in requests]
+        oldest = max(min([start - UNSEEN, *undecided, *mentions]), 0)
+        for ended in told - {request.record for site in sites for request in site.under_way}:
+            flight.write(records.OVER, ended)
         memory, threads = resident(), threading.active_count()  # meanwhile threads may end any number of requests
         beat = flight.write(
             records.BEAT,
@@ -225,7 +232,8 @@ class Recording(Service):
             counts=(feeds, len(requests)),
         )
         connections = sum(site.connections for site in sites)
-        links = flight.write(records.LINKS, connections, pool.opened, pool.reused, float(pool.open))
+        reach = divmod(beat - oldest, 1 << records.REACH)
+        links = flight.write(records.LINKS, connections, pool.opened, pool.reused, float(pool.open), counts=reach)
         ring.keep((beat, links))
         for state in watched.keyring.states():
             known = (state.keys, state.attempts, state.failures)

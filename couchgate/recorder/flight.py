@@ -22,10 +22,12 @@ from couchgate.recorder.records import (
     ENDED,
     ENDS,
     FEED,
+    FIRST,
     HEAD_SEEN,
     INTENDED,
     METHODS,
     MOST_HELD,
+    OLDEST,
     PLACE,
     RECORD_BYTES,
     RING_AT,
@@ -129,18 +131,23 @@ class Flight:
         index = self._words.get(text)
         return self._word(text) if index is None else index
 
-    def still(self, request: Lasting, now: float) -> None:
+    def still(self, request: Lasting, now: float) -> bool:
         """A request is still under way at `now`, seconds since the epoch: write it again before it is overwritten.
 
-        To be called for each such request about once a second.
+        To be called for each such request about once a second. Whether it was written again.
         """
         known = request.record
         last = self._mentions.get(known, known)
-        if not known or self.numbers.last - last < self._slots // 4:
-            return
+        if self.numbers.last - last < self._slots // 4:
+            return False
         age = max(int((now - request.started) * 1000), 0)
         what = STILL + request.subject + (min(request.status, _MOST_STATUS) << STATUS)
         self._mentions[known] = self._write(what, known, request.sent, age, 0.0)
+        return True
+
+    def mention(self, record: int) -> int:
+        """The number of the last record that says that the request of this id is under way."""
+        return self._mentions.get(record, record)
 
     def forget_all_but(self, known: set[int]) -> None:
         """Only the requests with these ids are still under way."""
@@ -211,17 +218,22 @@ class Gathering(Flight):
             self._commit(data, size)
 
     def _commit(self, data: bytes, size: int) -> None:
-        last = self._last
+        first, last, slots = self._first, self._last, self._slots
+        self._batches[FIRST] = first
         self._batches[INTENDED] = last
-        at = self._first % self._slots
-        # Other threads may have taken numbers between these, and the ring may begin anew.
-        if (last - self._first + 1) * RECORD_BYTES == size and at * RECORD_BYTES + size <= self._slots * RECORD_BYTES:
+        at = first % slots
+        # Other threads may have taken numbers between these, or as many as the ring has, which may begin anew, too.
+        overtaken = self.numbers.last - slots + OLDEST
+        together = (last - first + 1) * RECORD_BYTES == size
+        if together and at * RECORD_BYTES + size <= slots * RECORD_BYTES and first > overtaken:
             at = RING_AT + at * RECORD_BYTES
             self._map[at : at + size] = data
         else:
             for begin in range(0, size, RECORD_BYTES):
-                at = RING_AT + -read_i64_le(data, begin) % self._slots * RECORD_BYTES
-                self._map[at : at + RECORD_BYTES] = data[begin : begin + RECORD_BYTES]
+                number = -read_i64_le(data, begin)
+                if number > overtaken:
+                    at = RING_AT + number % slots * RECORD_BYTES
+                    self._map[at : at + RECORD_BYTES] = data[begin : begin + RECORD_BYTES]
         self._batches[COMMITTED] = last
 
     def release(self) -> None:

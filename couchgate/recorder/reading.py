@@ -19,12 +19,12 @@ from couchgate.recorder.records import (
     END_OPEN,
     END_ORDERLY,
     ENDS,
-    EXITED,
     HEAD,
     JSON_AT,
     KEPT,
     KEPT_AT,
     KEPT_COPIES,
+    KINDS,
     LEAST_BYTES,
     MAGIC,
     MOST_BYTES,
@@ -32,7 +32,6 @@ from couchgate.recorder.records import (
     RECORD,
     RECORD_BYTES,
     RING_AT,
-    STARTED,
     WORD_BYTES,
     WORDS,
     WORDS_AT,
@@ -151,8 +150,9 @@ def _records(data: bytes, slots: int) -> tuple[list[Record], list[int]]:
     found, torn = [], []
     there = min((len(data) - RING_AT) // RECORD_BYTES, slots)  # fewer, where the file was cut off: those are missing
     ring = memoryview(data)[RING_AT : RING_AT + there * RECORD_BYTES]
-    intended, committed = BATCHES.unpack_from(data, BATCHES_AT)
-    begun = range(max(committed, intended - slots) + 1, intended + 1)  # of a batch that was being copied, if any
+    intended, committed, first = BATCHES.unpack_from(data, BATCHES_AT)
+    cut = intended != committed  # a batch was being copied
+    begun = range(max(first, intended - slots + 1), intended + 1) if cut else range(0)
     unsure = {number % slots for number in begun}
     for slot, (*values, end) in enumerate(RECORD.iter_unpack(ring)):
         record = _whole(values, end, committed, slots)
@@ -170,7 +170,7 @@ def _whole(values: Sequence[Any], end: int, committed: int, slots: int) -> Recor
     number, moment, kind, x = values[0], values[1], values[6], values[5]
     if end != (abs(number) // slots & ENDS) + 1 or not number or -number > committed:
         return None
-    if STARTED <= kind <= EXITED and 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
+    if kind in KINDS and 0 <= moment <= _LONGEST and abs(x) <= _LONGEST:
         return Record(abs(number), *values[1:])
     return None
 

@@ -24,6 +24,7 @@ _RARE = frozenset(
         records.STOPPING,
     )
 )
+_SILENT = frozenset((records.BEAT, records.LINKS, records.OVER))
 _METHODS = {index: name.decode() for name, index in records.METHODS.items()}
 
 
@@ -151,7 +152,7 @@ def _method(small: int) -> str:
 def _in_flight(recording: Recording) -> Iterator[Request]:
     """Decided, or seen and not yet decided, and not ended."""
     found = recording.records
-    over = {record.ref for record in found if record.kind == records.ENDED}
+    over = {record.ref for record in found if record.kind in (records.ENDED, records.OVER)}
     reached = {record.ref for record in found if record.kind == records.UPSTREAM}
     told = {record.number for record in found if record.kind == records.ACCEPTED and not record.small}
     last = found[-1].moment if found else 0.0
@@ -209,7 +210,7 @@ def _events(recording: Recording, times: Sequence[float], last: float) -> list[E
     """The last of all, and before these the last of the rare ones, which a second of requests would drown."""
     events: list[Event] = []
     for record, wall in zip(reversed(recording.records), reversed(times), strict=True):
-        if record.kind in (records.BEAT, records.LINKS) or (len(events) >= LAST_EVENTS and record.kind not in _RARE):
+        if record.kind in _SILENT or (len(events) >= LAST_EVENTS and record.kind not in _RARE):
             continue
         events.append(Event(wall, max(last - record.moment, 0.0), event_text(recording, record)))
         if len(events) == LAST_EVENTS + LAST_RARE:
@@ -218,12 +219,17 @@ def _events(recording: Recording, times: Sequence[float], last: float) -> list[E
 
 
 def _overtaken(recording: Recording) -> bool:
-    """What lasts is written again at a beat when a quarter of the ring was written since its last record."""
+    """Each beat says how far back the records reach that tell what was under way then."""
     found = recording.records
     if not found or found[0].number == 1:
         return False
-    beats = [each.number for each in found if each.kind == records.BEAT]
-    return not beats or found[-1].number - beats[-1] > recording.slots * 3 // 4 - records.OLDEST
+    beat = oldest = 0
+    for each in found:
+        if each.kind == records.BEAT:
+            beat = each.number
+        elif each.kind == records.LINKS and beat:
+            oldest = beat - ((each.word << records.REACH) + each.place)
+    return oldest < found[0].number
 
 
 def _reuse(known: Sequence[Record]) -> Reuse:

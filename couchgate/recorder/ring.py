@@ -12,6 +12,7 @@ from typing import Any
 from zlib import crc32
 
 from couchgate.recorder.records import (
+    BATCHES,
     BATCHES_AT,
     END_AT,
     HEAD,
@@ -38,7 +39,7 @@ class Ring:
     """The file at `path`, new, of `size` bytes, for this process alone. Raises OSError if it cannot be had.
 
     `about` says which process this is. `map` is the file, `slots` how many records there is room for, and
-    `batches` the two numbers of the last batch.
+    `batches` the numbers of the last batch.
 
     The file is written in full before it is mapped: on a disk without room that fails here, in order. A mapped page for
     which there is no room would end the process. Its head is written last, by one call and in one page: a process that
@@ -49,14 +50,14 @@ class Ring:
         self.slots = slots_of(size)
         self._descriptor = -1
         self._words: dict[str, int] = {}
-        self._adding = threading.Lock()
+        self._adding = threading.RLock()  # a garbage collection in here may log a failure, which is recorded
         self._turn = 0
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
         try:
             lock(descriptor, wait=True)
             self._fill(descriptor, size, about)
             self.map = mmap.mmap(descriptor, size)
-            self.batches = memoryview(self.map)[BATCHES_AT : BATCHES_AT + 16].cast("q")
+            self.batches = memoryview(self.map)[BATCHES_AT : BATCHES_AT + BATCHES.size].cast("q")
         except BaseException:
             os.close(descriptor)
             path.unlink(missing_ok=True)
@@ -82,11 +83,10 @@ class Ring:
             if index is None:
                 if len(self._words) + 1 >= WORDS:
                     return 0
-                index = len(self._words) + 1
+                self._words[text] = index = len(self._words) + 1
                 data = text.encode("utf-8", "replace")[: WORD_BYTES - 1]
                 at = WORDS_AT + index * WORD_BYTES
                 self.map[at : at + WORD_BYTES] = (bytes((len(data),)) + data).ljust(WORD_BYTES, b"\0")
-                self._words[text] = index
             return index
 
     def keep(self, numbers: Sequence[int]) -> None:

@@ -264,9 +264,9 @@ class Serving:
             if recorder is not None:
                 request.record = recorder.head_seen(request.subject, self._record)
             asked, person = self._find_out(forward, present)
-        request.principal = forward.principal.name
         if recorder is not None:
             request.record = recorder.decided(request.subject, self._record)
+        request.principal = forward.principal.name  # behind it: whose name is known has the id of its decision
         relay = Relay(self._client, request, forward, self._body, present, self._face)
         relay.run()
         self._client.finish(present.limits.idle_seconds)

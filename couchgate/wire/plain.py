@@ -129,6 +129,7 @@ class SocketWire:
         """Send what is left."""
         if not self.blocked:
             return  # meant for the one that had this descriptor before
+        self._lane.record()
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         try:
             sent = self._send(data) if data else 0
@@ -165,6 +166,7 @@ class SocketWire:
     def close(self) -> None:
         """Close once everything written has gone out."""
         if not self._out:
+            self._lane.record()  # the other side sees this end, too
             self._lose(clean=True)
         else:
             self._closing = True
@@ -182,6 +184,7 @@ class SocketWire:
     def abort(self) -> None:
         """Cut at once (RST)."""
         if self._socket is not None:
+            self._lane.record()
             with suppress(OSError):  # it is broken already
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._lose(clean=False)

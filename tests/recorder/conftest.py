@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.recorder.beating import Beating
 from tests.recorder.rings import Written
 
 
@@ -13,3 +14,10 @@ def folder(tmp_path):
 @pytest.fixture
 def written(folder):
     return Written(folder)
+
+
+@pytest.fixture
+def beating(tmp_path):
+    made = Beating(tmp_path)
+    yield made
+    made.service.stopService()

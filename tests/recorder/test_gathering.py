@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from couchgate.recorder.reading import read
-from couchgate.recorder.records import BATCHES_AT, COMMITTED, DECIDED, MOST_HELD, RECORD_BYTES, RING_AT
+from couchgate.recorder.records import BATCHES_AT, COMMITTED, DECIDED, MOST_HELD, OLDEST, RECORD_BYTES, RING_AT
 from tests.recorder.rings import SLOTS, TOLD, Written, finish, let_through, request
 
 STEPS = st.lists(
@@ -100,6 +100,57 @@ def test_a_batch_that_was_cut_off_anywhere_tells_nothing_wrong(tmp_path_factory,
     assert told.missing == 0
     assert read(new).records[:-count] == [each for each in told.records if each.number > numbers[-1] - TOLD]
     assert [each.number for each in read(new).records][-count:] == list(numbers)
+
+
+class CutOff(Exception):
+    """The process is ended here."""
+
+
+class Batches:
+    """Stores of a batch's numbers until the one that completes it."""
+
+    def __init__(self, batches):
+        self._batches = batches
+
+    def __setitem__(self, place, number):
+        if place == COMMITTED:
+            raise CutOff
+        self._batches[place] = number
+
+
+def test_what_threads_have_written_behind_a_batch_that_was_cut_off_is_told(written):
+    """However long the lane had nothing to write before it: only the slots of the batch are in doubt."""
+    for _ in range(SLOTS + 99):
+        written.flight.closed(1)
+    flight = written.flight.gathering()
+    flight.hold(7.0)
+    held = flight.accepted(keepalive=True)
+    one = request()
+    let_through(written.flight, one)
+    written.flight.upstream(one.record)
+    flight._batches = Batches(flight._batches)
+    with pytest.raises(CutOff):
+        flight.flush()
+    told = written.recording
+    assert [each.number for each in told.records][-3:] == [held - 1, held + 1, held + 2]
+    assert [each.id for each in written.report.in_flight] == [one.record]
+    assert (told.torn, told.missing) == (1, 0)
+
+
+@pytest.mark.parametrize("between", [SLOTS - OLDEST - 1, SLOTS - OLDEST, SLOTS - 1, SLOTS, 3 * SLOTS])
+def test_a_batch_that_threads_have_overtaken_gives_way(written, between):
+    """Where they have written as much as the ring has while it was kept back, its records are the old ones."""
+    flight = written.flight.gathering()
+    flight.hold(7.0)
+    flight.accepted(keepalive=True)
+    for _ in range(between):
+        written.flight.closed(1)
+    one = request()
+    let_through(written.flight, one)
+    written.flight.closed(1)
+    flight.flush()
+    assert [each.number for each in written.recording.records] == list(range(between + 4 - TOLD, between + 4))
+    assert [each.id for each in written.report.in_flight] == [one.record]
 
 
 def test_what_a_thread_writes_beside_a_batch_that_was_cut_off_is_told(written):

@@ -1,6 +1,5 @@
 """The lane: fair to the reactor that it runs on, and no connection's fault is another's."""
 
-import contextlib
 import errno
 import os
 import select
@@ -457,56 +456,3 @@ def test_what_fails_in_either_step_fails_alone(loop, make_socket, log_events):
         *("act b", "b gives up: provoked", "act c"),
     ]
     forget_failures(log_events, "provoked again")
-
-
-class Ledger:
-    """Keeps what it is told back as the flight recorder does."""
-
-    def __init__(self):
-        self.held, self.written, self.holds = [], [], False
-
-    def tell(self, what):
-        (self.held if self.holds else self.written).append(what)
-
-    def hold(self, now):
-        assert abs(time.monotonic() - now) < PATIENCE
-        self.holds = True
-
-    def flush(self):
-        self.written += self.held
-        self.held.clear()
-
-    def release(self):
-        self.holds = False
-        self.flush()
-
-
-@pytest.mark.parametrize("size", [1, SMALL, SMALL + 1, 3 * SMALL])
-@pytest.mark.parametrize("way", [None, "close", "close_write"])
-def test_what_is_recorded_is_written_before_what_it_tells_of_leaves(loop, make_socket, size, way):
-    """Whoever has received the first byte of something finds it recorded, however large it is and whatever follows."""
-    owner, peer = make_socket()
-    ledger, early = Ledger(), []
-
-    def received(_data):
-        for number in range(3):
-            ledger.tell(number)
-            owner.wire.write(b"x" * size)
-            peer.sock.settimeout(0)
-            with contextlib.suppress(BlockingIOError):
-                if len(peer.sock.recv(1 << 20, socket.MSG_PEEK)) > number * size and number not in ledger.written:
-                    early.append(number)
-        if way is not None:
-            getattr(owner.wire, way)()
-
-    owner.on_received = received
-    loop.lane.ledger = ledger
-    try:
-        peer.send(b"?")
-        loop.until(lambda: owner.data)
-    finally:
-        loop.lane.ledger = None
-    assert not early
-    assert ledger.written == [0, 1, 2]
-    peer.sock.settimeout(PATIENCE)
-    assert peer.take(3 * size) == b"x" * 3 * size
