@@ -96,3 +96,17 @@ def test_what_a_thread_ends_during_a_beat_is_over(beating):
     for _ in range(SLOTS):
         assert beating.report.in_flight == []
         others(beating, 1)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 9, (1 << records.REACH) + 9])
+def test_a_beat_is_believed_as_far_as_it_reaches(written, reach):
+    """With the oldest record that it relies on nothing lacks; once that one is not told any longer something may."""
+    flight = written.flight
+    for _ in range(SLOTS):
+        flight.closed(3)
+    beat = flight.write(records.BEAT)
+    flight.write(records.LINKS, counts=divmod(reach, 1 << records.REACH))
+    for _ in range(SLOTS - OLDEST - 3):
+        flight.closed(3)
+        oldest = written.recording.records[0].number
+        assert written.report.overtaken == (beat - reach < oldest)

@@ -5,6 +5,9 @@ import pytest
 BLOCK = bytes(range(256)) * 1024
 
 
+DELAYED = 50  # turns that take longer than Linux may put off an acknowledgement (0.2 s), which makes room
+
+
 def fill(owner, loop):
     """Write until the wire is blocked, and on until the other end's buffers are full; what was written."""
     written = []
@@ -14,7 +17,7 @@ def fill(owner, loop):
         written.append(BLOCK)
         assert owner.wire.blocked
         count = len(owner.events)
-        loop.turns(10)
+        loop.turns(DELAYED)
         if owner.wire.blocked and len(owner.events) == count:
             return b"".join(written)
 
