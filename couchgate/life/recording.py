@@ -70,8 +70,7 @@ class Recording(Service):
         self._ring: Ring | None = None
         self._beating = task.LoopingCall(self._beat)
         self._beating.clock = reactor
-        self._observer = _Exceptions(self._write_exception)
-        self._thread = 0
+        self._observer = _Exceptions(self._write)
         self._trigger: Any = None
         self._keys: dict[str, tuple[int, int, int]] = {}
         self.flight: Flight | None = None
@@ -114,7 +113,6 @@ class Recording(Service):
         globalLogPublisher.addObserver(self._observer)
         self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
         self._process = os.getpid()
-        self._thread = threading.get_ident()
         atexit.register(self._exit)
         self._beating.start(BEAT_SECONDS).addErrback(
             lambda reason: self.log.failure("The flight recorder's beat failed", failure=reason)
@@ -122,11 +120,7 @@ class Recording(Service):
 
     def recorder_for(self, site: Site) -> Flight | None:
         """What `site` tells. Threads have theirs written at once; the lane's thread may gather."""
-        if not isinstance(site, ThreadedSite):
-            return self._gathering
-        if self.flight is not None:
-            self.flight.numbers.share()
-        return self.flight
+        return self.flight if isinstance(site, ThreadedSite) else self._gathering
 
     def _look_back(self, settings: Settings) -> None:
         """Tell of the runs before this one that did not end in order."""
@@ -189,18 +183,9 @@ class Recording(Service):
         return recorded
 
     def _write(self, kind: int, *, small: int = 0, word: str = "") -> None:
-        if self.flight is not None:
-            self.flight.write(kind, small=small, word=word)
-
-    def _write_exception(self, word: str) -> None:
-        """In any thread, since each may log what it meets with; and the numbers may be for one."""
-        flight = self.flight
-        if flight is None:
-            return
-        if threading.get_ident() == self._thread or flight.numbers.shared:
-            flight.write(records.EXCEPTION, word=word)
-        else:
-            self._reactor.callFromThread(self._write, records.EXCEPTION, word=word)
+        flight = self.flight  # in any thread, since each may log what it meets with
+        if flight is not None:
+            flight.write(kind, small=small, word=word)
 
     def _beat(self) -> None:
         """What is written once a second: how the process is, what is new with keys, and what is still under way."""
@@ -259,10 +244,10 @@ class Recording(Service):
 class _Exceptions:
     """Records every failure that is logged: its type only, since its text may tell more than belongs there."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[..., None]) -> None:
         self._write = write
 
     def __call__(self, event: LogEvent) -> None:
         failure = event.get("log_failure")
         if isinstance(failure, Failure) and failure.type is not None:
-            self._write(failure.type.__name__)
+            self._write(records.EXCEPTION, word=failure.type.__name__)

@@ -54,7 +54,7 @@ class Lasting(Protocol):
 
 
 class Flight:
-    """Writes into `ring`, each record at once. Threads may write where `numbers` are shared.
+    """Writes into `ring`, each record at once, in any thread.
 
     `accepted_count` and `ended_count` are connections and requests so far.
     """
@@ -223,15 +223,15 @@ class Gathering(Flight):
         self._batches[INTENDED] = last
         at = first % slots
         # Other threads may have taken numbers between these, or as many as the ring has, which may begin anew, too.
-        overtaken = self.numbers.last - slots + OLDEST
         together = (last - first + 1) * RECORD_BYTES == size
-        if together and at * RECORD_BYTES + size <= slots * RECORD_BYTES and first > overtaken:
+        overtaken = first <= self.numbers.last - slots + OLDEST
+        if together and at * RECORD_BYTES + size <= slots * RECORD_BYTES and not overtaken:
             at = RING_AT + at * RECORD_BYTES
             self._map[at : at + size] = data
         else:
             for begin in range(0, size, RECORD_BYTES):
                 number = -read_i64_le(data, begin)
-                if number > overtaken:
+                if number > self.numbers.last - slots + OLDEST:
                     at = RING_AT + number % slots * RECORD_BYTES
                     self._map[at : at + RECORD_BYTES] = data[begin : begin + RECORD_BYTES]
         self._batches[COMMITTED] = last

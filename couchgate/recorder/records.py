@@ -79,7 +79,7 @@ RECORD_BYTES: Final = 64
 END: Final = 56  # where in a record the byte is that makes it whole
 ENDS: Final = 127  # one less than the values that it has: 1 to 128, and then 1 again
 MOST_HELD: Final = 32  # how far the records that are kept back may reach
-OLDEST: Final = 128  # beyond these, more than there are threads that have taken a number and not stored its record
+OLDEST: Final = 128  # beyond these, more than there are threads at once between a number and the end of its record
 LEAST_BYTES: Final = 65536
 MOST_BYTES: Final = 1 << 26
 

@@ -176,7 +176,6 @@ def test_threads_write_at_once(folder):
     """Records of many threads are all whole, and none has the number of another."""
     size = records.RING_AT + (1 << 20)
     written = Written(folder, size)
-    written.flight.numbers.share()
 
     def write():
         for _ in range(2000):
